@@ -1,0 +1,123 @@
+"""The backend contract: what a storage plugin implements and nothing else.
+
+`Backend` is the interface; everything it takes and returns is a frozen value from this package. Start
+reading at `durahub.backend.contract`.
+"""
+
+from durahub.backend.capabilities import NATIVE, Capabilities, Support, SupportLevel
+from durahub.backend.contract import (
+    CONTRACT_VERSION,
+    NO_ROOM,
+    Backend,
+    ContractVersion,
+    SchemaStatus,
+)
+from durahub.backend.hints import Hint, InstanceChanged, WorkDue
+from durahub.backend.operations import (
+    CommitActivity,
+    CommitTurn,
+    CreateInstance,
+    Deliver,
+    NextGeneration,
+    Operation,
+    ParkInstance,
+    PurgeInstance,
+    ReleaseActivity,
+    ReleaseInstance,
+)
+from durahub.backend.queries import InstanceQuery
+from durahub.backend.records import (
+    MESSAGES_PER_CLAIM,
+    ActivityTask,
+    ClaimedInstance,
+    InstanceHistory,
+    InstanceRecord,
+    InstanceView,
+    Message,
+    ParentLink,
+    Payloads,
+    StoredMessage,
+    Timer,
+)
+from durahub.backend.results import (
+    ActivityCommitted,
+    Applied,
+    ChildrenExist,
+    Delivered,
+    InstanceClaims,
+    InstanceCreated,
+    InstanceEnded,
+    InstanceExists,
+    InstanceMissing,
+    InstanceNotEnded,
+    InstancePage,
+    NotOwner,
+    Purged,
+    Released,
+    Result,
+    Room,
+    TaskNotOwned,
+    TurnCommitted,
+)
+from durahub.backend.services import BackendServices
+from durahub.backend.sessions import Heartbeat, Session
+from durahub.backend.settings import BackendSettings
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "MESSAGES_PER_CLAIM",
+    "NATIVE",
+    "NO_ROOM",
+    "ActivityCommitted",
+    "ActivityTask",
+    "Applied",
+    "Backend",
+    "BackendServices",
+    "BackendSettings",
+    "Capabilities",
+    "ChildrenExist",
+    "ClaimedInstance",
+    "CommitActivity",
+    "CommitTurn",
+    "ContractVersion",
+    "CreateInstance",
+    "Deliver",
+    "Delivered",
+    "Heartbeat",
+    "Hint",
+    "InstanceChanged",
+    "InstanceClaims",
+    "InstanceCreated",
+    "InstanceEnded",
+    "InstanceExists",
+    "InstanceHistory",
+    "InstanceMissing",
+    "InstanceNotEnded",
+    "InstancePage",
+    "InstanceQuery",
+    "InstanceRecord",
+    "InstanceView",
+    "Message",
+    "NextGeneration",
+    "NotOwner",
+    "Operation",
+    "ParentLink",
+    "ParkInstance",
+    "Payloads",
+    "PurgeInstance",
+    "Purged",
+    "ReleaseActivity",
+    "ReleaseInstance",
+    "Released",
+    "Result",
+    "Room",
+    "SchemaStatus",
+    "Session",
+    "StoredMessage",
+    "Support",
+    "SupportLevel",
+    "TaskNotOwned",
+    "Timer",
+    "TurnCommitted",
+    "WorkDue",
+]

@@ -1,0 +1,242 @@
+"""The contract between the engine and whatever stores its state.
+
+A backend stores, owns and wakes. It decides nothing about workflows: every rule about what a workflow
+may do next is in `durahub.engine`.
+
+Rules for all methods:
+
+- **Durability.** A method returns after its effect is durable, as far as `capabilities.durable` says.
+- **Errors.** Only `durahub.errors.BackendError` and its subclasses escape. A store that can't be reached
+  or is busy beyond a bounded wait raises `BackendUnavailableError`; the engine retries, a backend never
+  loops. Using a backend before `open` or after `close` raises `BackendError`.
+- **Cancellation.** A cancelled call has taken effect completely or not at all. A backend may finish the
+  effect in the background; `close` waits for it.
+- **Concurrency.** All methods may be called at the same time from tasks of one event loop.
+- **Time.** The store's clock decides what is due and who is dead. Where only one process can use the
+  store, `BackendServices.clock` is the store's clock.
+- **Bytes and text** come back identical: NUL characters, empty strings, absent values.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from typing import NamedTuple
+
+from durahub.backend.capabilities import Capabilities
+from durahub.backend.hints import Hint
+from durahub.backend.operations import Operation
+from durahub.backend.queries import InstanceQuery
+from durahub.backend.records import ActivityTask, InstanceHistory, InstanceView
+from durahub.backend.results import Applied, InstanceClaims, InstancePage, Room
+from durahub.backend.services import BackendServices
+from durahub.backend.sessions import Heartbeat, Session
+from durahub.types import InstanceKey, SessionId, TaskKey
+
+
+class ContractVersion(NamedTuple):
+    """Version of this contract. A backend works with a core of the same major and no lower minor.
+
+    Attributes:
+        major: Rises when backends must change: a new abstract method, a changed promise.
+        minor: Rises with additions that have a default.
+    """
+
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+CONTRACT_VERSION = ContractVersion(1, 0)
+
+
+class SchemaStatus(NamedTuple):
+    """How the store's schema stands to the program.
+
+    Attributes:
+        found: Version in the store; None if there is no task hub.
+        current: Version that this program writes.
+    """
+
+    found: int | None
+    current: int
+
+
+NO_ROOM = Room()
+
+
+class Backend(ABC):
+    """Stores the state of one task hub, tells who owns what, and wakes who waits.
+
+    The constructor takes the plugin's settings and does no I/O. The life of a backend is
+    `open`, `create_hub` (which keeps what exists), `register`, work, `unregister`, `close`.
+    """
+
+    @property
+    @abstractmethod
+    def capabilities(self) -> Capabilities:
+        """What of the optional parts this backend provides. The same value for its whole life."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return where the state is, for logs and errors, such as `sqlite::/var/lib/hub.db`.
+
+        Never holds a secret.
+        """
+
+    @abstractmethod
+    async def open(self, services: BackendServices) -> None:
+        """Connect to the store and take whatever exclusive rights it needs.
+
+        Raises:
+            BackendLockedError: Another process has exclusive use of the store.
+            BackendUnavailableError: The store can't be reached; opening again may succeed.
+            SchemaVersionError: There is a task hub with a schema that this program can't use.
+            BackendCorruptionError: The store is not one of this backend, or is damaged.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Wait for calls in progress and let go of everything. Idempotent; never raises for a lost store.
+
+        Sessions stay as they are: `unregister` is what ends one well.
+        """
+
+    @abstractmethod
+    async def create_hub(self) -> None:
+        """Create the task hub, or bring an older schema up to date; keeps all that is stored.
+
+        Atomic and idempotent: a crash in the middle is repaired by calling it again.
+        """
+
+    @abstractmethod
+    async def delete_hub(self) -> None:
+        """Remove the task hub with everything in it. Nothing to remove is no error."""
+
+    @abstractmethod
+    async def schema_status(self) -> SchemaStatus:
+        """Return which schema version the store has."""
+
+    @abstractmethod
+    async def register(self, session: Session) -> Heartbeat:
+        """Make a session known, alive from now on.
+
+        It fences the dead as `heartbeat` does; where only one process can use the store, that is every
+        other session.
+
+        Raises:
+            BackendError: The session id has been used before.
+        """
+
+    @abstractmethod
+    async def heartbeat(self, session_id: SessionId) -> Heartbeat:
+        """Prove that a session lives, and fence those that do not.
+
+        A session whose last heartbeat is older than its time to live by the store's clock is fenced:
+        once, atomically with making everything it owned unowned (and so claimable). From that moment
+        none of its writes succeeds.
+
+        Raises:
+            SessionFencedError: This session itself was fenced, or ended.
+        """
+
+    @abstractmethod
+    async def unregister(self, session_id: SessionId) -> None:
+        """End a session: what it owned is unowned at once. Idempotent; an unknown or fenced one is no error."""
+
+    @abstractmethod
+    async def release_except(
+        self,
+        session_id: SessionId,
+        instances: AbstractSet[InstanceKey],
+        tasks: AbstractSet[TaskKey],
+    ) -> None:
+        """Give back whatever the session owns except what is named.
+
+        The engine calls it after a claim whose outcome it never learned.
+
+        Raises:
+            SessionFencedError: The session was fenced, or ended.
+        """
+
+    @abstractmethod
+    async def apply(
+        self, session_id: SessionId, operations: Sequence[Operation], room: Room = NO_ROOM
+    ) -> Applied:
+        """Carry out a batch of writes, and claim what became due by them.
+
+        Every operation is atomic by itself and independent of the others: one that is refused does not
+        hold back the rest. The effects are visible as if the operations had run in this order: purges;
+        releases and parkings; turns; their outgoing messages; creations; activity results and deliveries,
+        these in the order of the batch. No two operations of a batch purge, release, park,
+        commit a turn of, or create (children included) the same instance; the engine sees to that.
+
+        After the operations, up to `room.instances` of the instances of the session's application that
+        the batch touched (created, delivered to, committed) and that are due and unowned are claimed for the
+        session; likewise up to `room.activities` of the activity tasks that it inserted for the
+        session's application. What is beyond the room stays claimable by anyone.
+
+        Atomicity: each operation. A backend may make the whole batch one transaction.
+
+        Raises:
+            SessionFencedError: The session is not alive; nothing was written.
+            BackendUnavailableError: Some operations may have taken effect, unless the store knows better.
+        """
+
+    @abstractmethod
+    async def claim_instances(self, session_id: SessionId, limit: int) -> InstanceClaims:
+        """Take up to `limit` due, unowned instances of the session's application, longest due first.
+
+        An instance is due when its wake-up time has come: at once while messages wait for it, at the
+        moment of its earliest timer otherwise; but not before its not-before time. No instance is handed
+        to two sessions. With `limit` 0 it only tells when the next one becomes due.
+
+        Raises:
+            SessionFencedError: The session is not alive; nothing was claimed.
+        """
+
+    @abstractmethod
+    async def claim_activities(self, session_id: SessionId, limit: int) -> tuple[ActivityTask, ...]:
+        """Take up to `limit` unowned activity tasks of the session's application, oldest first.
+
+        Raises:
+            SessionFencedError: The session is not alive; nothing was claimed.
+        """
+
+    @abstractmethod
+    async def get(
+        self, keys: Sequence[InstanceKey], *, payloads: bool = False
+    ) -> tuple[InstanceView | None, ...]:
+        """Return the instances in the order of `keys`, None for those that do not exist; one snapshot."""
+
+    @abstractmethod
+    async def history(self, keys: Sequence[InstanceKey]) -> tuple[InstanceHistory | None, ...]:
+        """Return records with their committed history in the order of `keys`; each of one moment.
+
+        Raises:
+            BackendCorruptionError: A history has a gap; the message names the instance. Ask for
+                instances one by one to find out which.
+        """
+
+    @abstractmethod
+    async def list_instances(self, query: InstanceQuery) -> InstancePage:
+        """Return one page of the instances that a query selects; one snapshot per page.
+
+        Raises:
+            BackendError: The page token is not one of this backend.
+        """
+
+    @abstractmethod
+    def wakeups(self, session_id: SessionId) -> AsyncIterator[Hint]:
+        """Yield hints for a session until cancelled. They may be lost, late, or too many.
+
+        A backend whose capabilities lack hints yields nothing and waits.
+        """
+
+    @abstractmethod
+    async def now(self) -> datetime:
+        """Return the store's clock."""

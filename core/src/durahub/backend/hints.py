@@ -1,0 +1,27 @@
+"""Hints: what a backend may tell a session, so that it need not poll. Losing one costs only latency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from durahub.types import InstanceKey
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDue:
+    """Another session left an instance or an activity task that can be claimed now."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceChanged:
+    """Another session changed the status of an instance.
+
+    Attributes:
+        key: Which.
+    """
+
+    key: InstanceKey
+
+
+Hint = WorkDue | InstanceChanged
+"""Anything that `Backend.wakeups` yields."""

@@ -1,0 +1,30 @@
+"""What a listing asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from durahub.types import AppId, RuntimeStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstanceQuery:
+    """Selects instances of one application, in order of creation; all conditions must hold.
+
+    Attributes:
+        app_id: Whose instances.
+        statuses: Only these; empty: all.
+        created_from: Created at or after.
+        created_to: Created before.
+        page_size: At most so many on one page; at least 1.
+        page_token: `next_token` of the page before; None for the first page. Instances that are created
+            or purged between two pages never make the others appear twice or not at all.
+    """
+
+    app_id: AppId
+    statuses: tuple[RuntimeStatus, ...] = ()
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    page_size: int = 1000
+    page_token: str | None = None
