@@ -18,6 +18,13 @@
         TaskHubNotFoundError         the task hub has not been created
         SessionFencedError           this session was declared dead; it cannot write any more
         CapabilityNotSupportedError  asked for something that the backend declares as not supported
+      RequestError                   a client's request that can't be carried out
+        InvalidRequestError          it makes no sense
+        InstanceNotFoundError        no such instance
+        InstanceExistsError          the id is taken
+        InstanceNotCompletedError    it has to end first
+        InstanceStalledError         it is parked
+        ShuttingDownError            the sidecar is going away
 
 Refusals that belong to one operation of a batch (an id that exists, an owner that changed) are
 results, not errors: see `durahub.backend.results`.
@@ -222,3 +229,58 @@ def nearest_name(name: str, known: Iterable[str]) -> str | None:
     by_folded = {candidate.casefold(): candidate for candidate in known}
     matches = get_close_matches(name.casefold(), by_folded, n=1)
     return by_folded[matches[0]] if matches else None
+
+
+class RequestError(DurahubError):
+    """A client's request can't be carried out; nothing changed. SDKs match on some of the texts."""
+
+    slug = "request"
+
+
+class InvalidRequestError(RequestError):
+    """The request makes no sense, whatever the state."""
+
+    slug = "invalid-request"
+
+
+class InstanceNotFoundError(RequestError):
+    """There is no such instance."""
+
+    slug = "instance-not-found"
+
+    def __init__(self, message: str = "no such instance exists") -> None:
+        super().__init__(message)
+
+
+class InstanceExistsError(RequestError):
+    """The instance id is taken and may not be used again now."""
+
+    slug = "instance-exists"
+
+
+class InstanceNotCompletedError(RequestError):
+    """The instance, or one below it, has not ended, as the request requires."""
+
+    slug = "instance-not-completed"
+
+    def __init__(self, message: str = "orchestration has not yet completed") -> None:
+        super().__init__(message)
+
+
+class InstanceStalledError(RequestError):
+    """The instance is parked and can't react until what parked it is mended."""
+
+    slug = "instance-stalled"
+
+    def __init__(self, message: str = "workflow is stalled") -> None:
+        super().__init__(message)
+
+
+class ShuttingDownError(RequestError):
+    """The sidecar is going away; the same request to another one, or later, may succeed."""
+
+    slug = "shutting-down"
+    retryable = True
+
+    def __init__(self, message: str = "shutting down") -> None:
+        super().__init__(message)

@@ -1,0 +1,6 @@
+"""The engine: all workflow semantics, in one place, for every backend."""
+
+from durahub.engine.engine import Engine
+from durahub.engine.options import EngineOptions
+
+__all__ = ["Engine", "EngineOptions"]

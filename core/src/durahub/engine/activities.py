@@ -1,0 +1,59 @@
+"""Runs claimed activity tasks: ask a worker, make the result durable."""
+
+from __future__ import annotations
+
+import logging
+
+from durahub.backend import ActivityTask, CommitActivity, Message, ReleaseActivity, TaskNotOwned
+from durahub.clock import Clock
+from durahub.engine.dispatch import Dispatcher, ItemName, NoWorkerError, WorkerStream
+from durahub.engine.draft import batch_of
+from durahub.engine.events import activity_result
+from durahub.engine.lane import StoreLane
+from durahub.protocol import messages as pb
+from durahub.protocol.frames import activity_item_bytes
+
+log = logging.getLogger("durahub.engine.activities")
+
+
+class ActivityRunner:
+    """Runs one claimed activity task from beginning to end."""
+
+    def __init__(self, lane: StoreLane, dispatcher: Dispatcher, clock: Clock, app_id: str) -> None:
+        self._lane = lane
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._app_id = app_id
+
+    async def run(self, task: ActivityTask) -> None:
+        """Have a worker run the task and deliver its result, or give the task back.
+
+        The worker's call returns when the result is durable. A task whose instance was purged or taken
+        over meanwhile ends quietly.
+        """
+        name = ItemName(task.key.instance.instance_id, task.key.task_id)
+
+        def frame(_: WorkerStream, token: str) -> bytes:
+            return activity_item_bytes(task.payload, completion_token=token)
+
+        try:
+            response, item = await self._dispatcher.ask(name, frame)
+        except NoWorkerError:
+            await self._lane.write(ReleaseActivity(task=task.key))
+            return
+        try:
+            await self._commit(task, response)
+        finally:
+            self._dispatcher.settle(item)
+
+    async def _commit(self, task: ActivityTask, response: object) -> None:
+        assert isinstance(response, pb.ActivityResponse)
+        request = pb.ActivityRequest.FromString(task.payload)
+        event = activity_result(self._clock.now(), request, response, self._app_id)
+        message = Message(payload=batch_of(event), execution_id=task.key.execution_id)
+        result = await self._lane.write(CommitActivity(task=task.key, result=message))
+        if isinstance(result, TaskNotOwned):
+            log.info(
+                "result of an activity that is not wanted any more",
+                extra={"instance_id": task.key.instance.instance_id, "task_id": task.key.task_id},
+            )

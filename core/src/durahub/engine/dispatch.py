@@ -1,0 +1,277 @@
+"""Work items and the worker streams that take them.
+
+Every item is with at most one stream at a time. A stream that goes away gives its items back at once, and
+what it may still answer under the old completion token is ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from durahub.engine.options import UNLIMITED_IN_FLIGHT
+from durahub.errors import ShuttingDownError
+from durahub.protocol import messages as pb
+
+log = logging.getLogger("durahub.engine.dispatch")
+
+Response = pb.WorkflowResponse | pb.ActivityResponse
+
+STATELESS_STREAM_ITEMS = 100
+"""Items in flight at most on a stream of an old SDK: the JavaScript one drops what exceeds its queue."""
+
+STATEFUL_STREAM_ITEMS = UNLIMITED_IN_FLIGHT
+"""Items in flight at most on a stream of a current SDK."""
+
+
+class NoWorkerError(Exception):
+    """No worker is connected; the item is given back."""
+
+
+class ItemName(NamedTuple):
+    """What a response says that it answers.
+
+    Attributes:
+        instance_id: The instance.
+        task_id: The activity task; None for a turn.
+    """
+
+    instance_id: str
+    task_id: int | None
+
+
+@dataclass(slots=True, eq=False)
+class Watermark:
+    """How much of a history a stream has been sent."""
+
+    execution_id: str
+    events: int
+
+
+@dataclass(slots=True, eq=False)
+class WorkerStream:
+    """One open GetWorkItems call.
+
+    Attributes:
+        number: Counts the streams of this sidecar.
+        stateful_history: The worker keeps histories and takes deltas.
+        limit: Most items in flight.
+    """
+
+    number: int
+    stateful_history: bool
+    limit: int
+    in_flight: set[WorkItem] = field(default_factory=set)
+    outbox: deque[WorkItem] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    watermarks: dict[str, Watermark] = field(default_factory=dict)
+    is_closing: bool = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another item may be given to the stream."""
+        return not self.is_closing and len(self.in_flight) < self.limit
+
+
+@dataclass(slots=True, eq=False)
+class WorkItem:
+    """Something for a worker to do.
+
+    Attributes:
+        name: What a response will call it.
+        frame: Makes the serialised item for a stream, with a completion token.
+        response: The worker's answer.
+        settled: Done once the answer is durable.
+        token: The present dispatch's completion token.
+        stream: Who has it.
+    """
+
+    name: ItemName
+    frame: Callable[[WorkerStream, str], bytes]
+    response: asyncio.Future[Response]
+    settled: asyncio.Future[None]
+    token: str = ""
+    stream: WorkerStream | None = None
+
+
+class Dispatcher:
+    """Gives work items to connected workers and takes their answers."""
+
+    def __init__(self, *, grace_s: float, on_room: Callable[[], None]) -> None:
+        self._grace_s = grace_s
+        self._on_room = on_room
+        self._streams: dict[int, WorkerStream] = {}
+        self._numbers = itertools.count(1)
+        self._tokens = itertools.count(1)
+        self._token_prefix = secrets.token_hex(8)
+        self._pending: deque[WorkItem] = deque()
+        self._by_name: dict[ItemName, list[WorkItem]] = {}
+        self._orphaned = asyncio.Event()
+        self._is_closed = False
+
+    @property
+    def connected_workers(self) -> int:
+        """Number of open streams."""
+        return len(self._streams)
+
+    async def ask(
+        self, name: ItemName, frame: Callable[[WorkerStream, str], bytes]
+    ) -> tuple[Response, WorkItem]:
+        """Have a worker do something, and return its answer with the item to `settle`.
+
+        Waits as long as it takes; a worker that goes away is replaced by the next one.
+
+        Raises:
+            NoWorkerError: No worker was connected for the grace period.
+        """
+        loop = asyncio.get_running_loop()
+        item = WorkItem(name, frame, loop.create_future(), loop.create_future())
+        self._by_name.setdefault(name, []).append(item)
+        self._assign(item)
+        try:
+            return await item.response, item
+        except BaseException:
+            self.settle(item)
+            raise
+        finally:
+            self._forget(item)
+
+    def settle(self, item: WorkItem) -> None:
+        """Let the call that brought an answer return: what it brought is durable, or void."""
+        if not item.settled.done():
+            item.settled.set_result(None)
+
+    async def complete(self, name: ItemName, token: str, response: Response) -> None:
+        """Take a worker's answer, and return once it is durable or known to be void.
+
+        An answer to nothing that is in flight is ignored, and so is one with the token of another
+        dispatch; without a token it counts for whatever of that name was dispatched last (old SDKs).
+        """
+        item = self._find(name, token)
+        if item is None:
+            log.info("Ignoring complete task which no longer exists", extra={"item": name})
+            return
+        if not item.response.done():
+            item.response.set_result(response)
+        if name.task_id is not None:
+            # Not awaited itself: a caller that is cancelled must not cancel it for the others.
+            await asyncio.wait([item.settled])
+
+    async def serve(self, *, stateful_history: bool) -> AsyncGenerator[bytes, None]:
+        """Yield serialised work items for one worker until it goes away.
+
+        Closing the iterator gives back, at once, everything that the worker has not answered.
+
+        Raises:
+            ShuttingDownError: The sidecar stops.
+        """
+        stream = WorkerStream(
+            next(self._numbers),
+            stateful_history,
+            STATEFUL_STREAM_ITEMS if stateful_history else STATELESS_STREAM_ITEMS,
+        )
+        if self._is_closed:
+            raise ShuttingDownError
+        self._streams[stream.number] = stream
+        self._assign_pending()
+        self._on_room()
+        try:
+            while True:
+                await stream.wake.wait()
+                stream.wake.clear()
+                while stream.outbox and not stream.is_closing:
+                    item = stream.outbox.popleft()
+                    if item in stream.in_flight:
+                        yield item.frame(stream, item.token)
+                if stream.is_closing:
+                    raise ShuttingDownError
+        finally:
+            self._disconnect(stream)
+
+    async def run(self) -> None:
+        """Give items back that no worker came for, until cancelled."""
+        while True:
+            await self._orphaned.wait()
+            await asyncio.sleep(self._grace_s)
+            self._orphaned.clear()
+            if not self._streams:
+                self._give_back()
+
+    def close(self) -> None:
+        """End all streams and give back what waits; accept no stream from now on."""
+        self._is_closed = True
+        for stream in self._streams.values():
+            stream.is_closing = True
+            stream.wake.set()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        waiting, self._pending = self._pending, deque()
+        for item in waiting:
+            if not item.response.done():
+                item.response.set_exception(NoWorkerError())
+
+    def _assign(self, item: WorkItem) -> None:
+        stream = self._choose(item.name)
+        if stream is None:
+            self._pending.append(item)
+            if self._is_closed:
+                self._give_back()
+            elif not self._streams:
+                self._orphaned.set()
+            return
+        item.stream = stream
+        item.token = f"{self._token_prefix}-{next(self._tokens)}"
+        stream.in_flight.add(item)
+        stream.outbox.append(item)
+        stream.wake.set()
+
+    def _choose(self, name: ItemName) -> WorkerStream | None:
+        open_streams = [stream for stream in self._streams.values() if stream.has_room]
+        if not open_streams:
+            return None
+        if name.task_id is None:
+            # Turns of one instance stay with one stateful stream, which then needs only deltas.
+            stateful = [stream for stream in open_streams if stream.stateful_history]
+            if stateful:
+                return max(stateful, key=lambda stream: hash((name.instance_id, stream.number)))
+        return min(open_streams, key=lambda stream: len(stream.in_flight))
+
+    def _assign_pending(self) -> None:
+        while self._pending and any(stream.has_room for stream in self._streams.values()):
+            self._assign(self._pending.popleft())
+
+    def _disconnect(self, stream: WorkerStream) -> None:
+        del self._streams[stream.number]
+        stream.is_closing = True
+        for item in list(stream.in_flight):
+            stream.in_flight.discard(item)
+            item.stream = None
+            item.token = ""
+            if not item.response.done():
+                self._assign(item)
+
+    def _find(self, name: ItemName, token: str) -> WorkItem | None:
+        items = self._by_name.get(name, ())
+        if not token:
+            return items[-1] if items else None
+        for item in items:
+            if item.token == token:
+                return item
+        return None
+
+    def _forget(self, item: WorkItem) -> None:
+        items = self._by_name[item.name]
+        items.remove(item)
+        if not items:
+            del self._by_name[item.name]
+        if item.stream is not None:
+            item.stream.in_flight.discard(item)
+            item.stream = None
+            self._assign_pending()

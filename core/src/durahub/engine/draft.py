@@ -1,0 +1,84 @@
+"""A turn's decision while it is being put together: history events and what goes out with them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from durahub.backend import ActivityTask, CreateInstance, Deliver, Message, Timer
+from durahub.engine.turn import TurnPlan
+from durahub.protocol import messages as pb
+from durahub.protocol.frames import batch_bytes
+from durahub.types import AppId, ExecutionId, InstanceKey
+
+
+@dataclass(frozen=True, slots=True)
+class TurnContext:
+    """Where and when a turn is decided, and where new names come from.
+
+    Attributes:
+        app_id: The application of the instance.
+        now: Time of every event that the decision writes.
+        new_id: Returns a name that was never returned before.
+    """
+
+    app_id: AppId
+    now: datetime
+    new_id: Callable[[], str]
+
+
+@dataclass(slots=True)
+class Draft:
+    """Collects what a turn's actions amount to.
+
+    Attributes:
+        plan: The turn.
+        context: Where and when.
+        events: New history events behind those of the plan.
+        timers: New timers.
+        activities: New activity tasks.
+        children: New instances; child workflows have a parent, detached ones have none.
+        outgoing: Messages to other instances, and to this one itself.
+        completed: The event that ends the instance.
+    """
+
+    plan: TurnPlan
+    context: TurnContext
+    events: list[pb.HistoryEvent] = field(default_factory=list)
+    timers: list[Timer] = field(default_factory=list)
+    activities: list[ActivityTask] = field(default_factory=list)
+    children: list[CreateInstance] = field(default_factory=list)
+    outgoing: list[Deliver] = field(default_factory=list)
+    completed: pb.HistoryEvent | None = None
+
+    @property
+    def key(self) -> InstanceKey:
+        """The instance whose turn it is."""
+        return self.plan.claimed.record.key
+
+    def stamp(self, event: pb.HistoryEvent, action: pb.WorkflowAction | None = None) -> None:
+        """Set who wrote the event and, for a routed action, where it goes (Dapr)."""
+        event.router.sourceAppID = self.context.app_id
+        if action is not None and action.HasField("router"):
+            if action.router.HasField("targetAppID"):
+                event.router.targetAppID = action.router.targetAppID
+            if action.router.HasField("targetAppNamespace"):
+                event.router.targetAppNamespace = action.router.targetAppNamespace
+
+    def send(
+        self,
+        receiver: InstanceKey,
+        event: pb.HistoryEvent,
+        *,
+        execution_id: ExecutionId | None = None,
+        expedite: bool = False,
+    ) -> None:
+        """Add a message to another instance."""
+        message = Message(payload=batch_of(event), execution_id=execution_id)
+        self.outgoing.append(Deliver(key=receiver, messages=(message,), expedite=expedite))
+
+
+def batch_of(*events: pb.HistoryEvent) -> bytes:
+    """Return the message payload that carries these events together."""
+    return batch_bytes([event.SerializeToString() for event in events])

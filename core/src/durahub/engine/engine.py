@@ -1,0 +1,262 @@
+"""The engine: runs the workflows of one application on one task hub."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from collections.abc import AsyncGenerator
+
+from durahub.backend import (
+    Backend,
+    BackendServices,
+    Deliver,
+    InstanceChanged,
+    InstanceQuery,
+    Session,
+)
+from durahub.clock import Clock
+from durahub.engine.activities import ActivityRunner
+from durahub.engine.client import Client
+from durahub.engine.dispatch import Dispatcher, ItemName
+from durahub.engine.lane import StoreLane
+from durahub.engine.options import EngineOptions
+from durahub.engine.residents import Residents
+from durahub.engine.retry import Backoff
+from durahub.engine.turns import TurnRunner, TurnServices
+from durahub.engine.watchers import Watchers
+from durahub.engine.workbench import Workbench
+from durahub.errors import BackendUnavailableError, SessionFencedError
+from durahub.protocol import messages as pb
+from durahub.types import RuntimeStatus, SessionId
+
+log = logging.getLogger("durahub.engine")
+
+HEARTBEATS_PER_LIFE = 3
+"""Heartbeats that may get lost within a session's time to live, plus one."""
+
+
+class Engine:
+    """Connects workers and clients with a backend.
+
+    Life: `start`, work, `close_streams`, `stop`; `start` and `stop` from the same task. An error that
+    the engine can't handle cancels that task, so that a broken engine never goes on half-way.
+
+    Attributes:
+        client: What clients may ask.
+    """
+
+    def __init__(self, backend: Backend, options: EngineOptions, clock: Clock) -> None:
+        self._backend = backend
+        self._options = options
+        self._clock = clock
+        self._session: Session | None = None
+        self._dispatcher = Dispatcher(
+            grace_s=options.worker_grace.total_seconds(), on_room=self._worker_connected
+        )
+        self._residents = Residents(backend, options.cached_history_bytes)
+        self._workbench = Workbench(options, self._dispatcher)
+        self._lane = StoreLane(
+            backend,
+            self._workbench,
+            clock,
+            safety_poll_s=options.safety_poll.total_seconds(),
+            renew=self._renew_session,
+        )
+        self._watchers = Watchers(backend)
+        self.client = Client(backend, self._lane, self._watchers, clock, options.app_id)
+        self._recheck_stalled = asyncio.Event()
+        self._is_started = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests can be carried out now: started, and the store answers."""
+        return self._is_started and self._lane.is_healthy
+
+    @property
+    def connected_workers(self) -> int:
+        """Number of open worker streams."""
+        return self._dispatcher.connected_workers
+
+    async def start(self) -> None:
+        """Open the backend, create the task hub if need be, and begin to work.
+
+        Raises:
+            BackendError: The store can't be used; the backend is closed again.
+        """
+        await self._backend.open(BackendServices(clock=self._clock))
+        try:
+            await self._backend.create_hub()
+            self._lane.use_session(await self._register())
+        except BaseException:
+            await self._backend.close()
+            raise
+        self._group = asyncio.TaskGroup()
+        await self._group.__aenter__()
+        self._equip()
+        self._background = [
+            self._group.create_task(work)
+            for work in (
+                self._lane.run(),
+                self._dispatcher.run(),
+                self._keep_session(),
+                self._follow_hints(),
+                self._look_for_lost_hints(),
+                self._wake_stalled(),
+            )
+        ]
+        self._is_started = True
+        log.info("Workflow engine started", extra={"backend": self._backend.describe()})
+
+    async def close_streams(self) -> None:
+        """End all worker streams and accept none from now on; claim nothing more."""
+        self._workbench.close()
+        self._dispatcher.close()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Finish what is being written, give back what this sidecar owns, and close the backend.
+
+        Args:
+            timeout_s: How long what is in flight may take to finish; then it is given up, and done
+                again by whoever claims it next.
+        """
+        self._is_started = False
+        await self.close_streams()
+        await self._workbench.drain(timeout_s)
+        await self._workbench.abort()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._lane.drain()
+                if self._session is not None:
+                    await self._backend.unregister(self._session.session_id)
+        except (TimeoutError, BackendUnavailableError):
+            log.warning("the store did not answer; the session ends by its time to live")
+        for task in self._background:
+            task.cancel()
+        await self._group.__aexit__(None, None, None)
+        await self._backend.close()
+        log.info("Workflow engine stopped")
+
+    def work_items(self, request: pb.GetWorkItemsRequest) -> AsyncGenerator[bytes, None]:
+        """Yield serialised work items for one worker; closing the iterator disconnects it.
+
+        Raises:
+            ShuttingDownError: The sidecar stops.
+        """
+        stateful = pb.WORKER_CAPABILITY_STATEFUL_HISTORY in request.capabilities
+        return self._dispatcher.serve(stateful_history=stateful)
+
+    async def complete_workflow(self, response: pb.WorkflowResponse) -> None:
+        """Take a worker's answer to a turn. Nothing is promised: a lost one is asked for again."""
+        name = ItemName(response.instanceId, None)
+        await self._dispatcher.complete(name, response.completionToken, response)
+
+    async def complete_activity(self, response: pb.ActivityResponse) -> None:
+        """Take an activity's result; when this returns it is durable, or nobody wants it."""
+        name = ItemName(response.instanceId, response.taskId)
+        await self._dispatcher.complete(name, response.completionToken, response)
+
+    def _equip(self) -> None:
+        turns = TurnRunner(
+            TurnServices(
+                backend=self._backend,
+                lane=self._lane,
+                dispatcher=self._dispatcher,
+                residents=self._residents,
+                watchers=self._watchers,
+                clock=self._clock,
+                options=self._options,
+            )
+        )
+        activities = ActivityRunner(self._lane, self._dispatcher, self._clock, self._options.app_id)
+        self._workbench.equip(self._group, self._lane, turns.run, activities.run)
+
+    async def _register(self) -> SessionId:
+        self._session = Session(
+            session_id=SessionId(uuid.uuid4().hex),
+            app_id=self._options.app_id,
+            time_to_live=self._options.session_time_to_live,
+            holder=f"{socket.gethostname()}, process {os.getpid()}",
+        )
+        await self._backend.register(self._session)
+        return self._session.session_id
+
+    async def _renew_session(self) -> SessionId:
+        """Start over after the session was fenced: nothing in flight belongs to us any more."""
+        await self._workbench.abort()
+        self._residents.clear()
+        return await self._register()
+
+    async def _keep_session(self) -> None:
+        interval_s = self._options.session_time_to_live.total_seconds() / HEARTBEATS_PER_LIFE
+        backoff = Backoff(longest_s=interval_s)
+        while True:
+            try:
+                if self._session is not None:
+                    beat = await self._backend.heartbeat(self._session.session_id)
+                    if beat.fenced:
+                        self._lane.look()
+                backoff.succeeded()
+                delay_s = interval_s
+            except BackendUnavailableError:
+                delay_s = backoff.failed()
+            except SessionFencedError:
+                # The lane finds out by itself, at its next call, and renews the session.
+                self._lane.look()
+                delay_s = interval_s
+            await asyncio.sleep(delay_s)
+
+    async def _follow_hints(self) -> None:
+        while True:
+            assert self._session is not None
+            try:
+                async for hint in self._backend.wakeups(self._session.session_id):
+                    if isinstance(hint, InstanceChanged):
+                        await self._watchers.look([hint.key])
+                    else:
+                        self._lane.look()
+            except (BackendUnavailableError, SessionFencedError):
+                await asyncio.sleep(self._options.safety_poll.total_seconds())
+
+    async def _look_for_lost_hints(self) -> None:
+        if not self._backend.capabilities.multi_process:
+            return  # whatever changes is changed by this process, which knows
+        while True:
+            await asyncio.sleep(self._options.safety_poll.total_seconds())
+            try:
+                await self._watchers.look_at_all()
+            except BackendUnavailableError:
+                continue
+
+    def _worker_connected(self) -> None:
+        self._lane.look()
+        self._recheck_stalled.set()
+
+    async def _wake_stalled(self) -> None:
+        """Give parked instances another try whenever a worker connects: it may be the right one."""
+        while True:
+            await self._recheck_stalled.wait()
+            self._recheck_stalled.clear()
+            try:
+                await self._expedite_stalled()
+            except BackendUnavailableError:
+                self._recheck_stalled.set()
+                await asyncio.sleep(self._options.safety_poll.total_seconds())
+
+    async def _expedite_stalled(self) -> None:
+        token: str | None = None
+        while True:
+            page = await self._backend.list_instances(
+                InstanceQuery(
+                    app_id=self._options.app_id,
+                    statuses=(RuntimeStatus.STALLED,),
+                    page_token=token,
+                )
+            )
+            for record in page.instances:
+                await self._lane.write(Deliver(key=record.key, messages=(), expedite=True))
+            token = page.next_token
+            if token is None:
+                return

@@ -1,0 +1,138 @@
+"""Makes the history events that the engine itself writes. Pure: no clock, no ids of its own."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from google.protobuf.wrappers_pb2 import StringValue
+
+from durahub.protocol import messages as pb
+from durahub.protocol.times import to_timestamp
+
+UNNUMBERED = -1
+"""Event id of every event that is not scheduled by an action (Dapr's convention)."""
+
+
+def text(value: str | None) -> StringValue | None:
+    """Return the protocol's form of a text that may be absent."""
+    return None if value is None else StringValue(value=value)
+
+
+def new_event(at: datetime, event_id: int = UNNUMBERED) -> pb.HistoryEvent:
+    """Return an event without a type yet."""
+    return pb.HistoryEvent(eventId=event_id, timestamp=to_timestamp(at))
+
+
+def workflow_started(at: datetime, version: pb.WorkflowVersion | None = None) -> pb.HistoryEvent:
+    """Return the event that opens every turn; the SDK takes the workflow's time from it."""
+    event = new_event(at)
+    event.workflowStarted.SetInParent()
+    if version is not None and (version.patches or version.HasField("name")):
+        event.workflowStarted.version.CopyFrom(version)
+    return event
+
+
+def event_raised(at: datetime, name: str, data: StringValue | None) -> pb.HistoryEvent:
+    """Return an external event; name and data as the client gave them."""
+    event = new_event(at)
+    event.eventRaised.name = name
+    if data is not None:
+        event.eventRaised.input.CopyFrom(data)
+    return event
+
+
+def execution_terminated(
+    at: datetime, output: StringValue | None, *, recurse: bool
+) -> pb.HistoryEvent:
+    """Return the request to terminate an instance."""
+    event = new_event(at)
+    event.executionTerminated.recurse = recurse
+    if output is not None:
+        event.executionTerminated.input.CopyFrom(output)
+    return event
+
+
+def execution_suspended(at: datetime, reason: str | None) -> pb.HistoryEvent:
+    """Return the request to suspend; an empty reason is no reason (Dapr)."""
+    event = new_event(at)
+    event.executionSuspended.SetInParent()
+    if reason:
+        event.executionSuspended.input.value = reason
+    return event
+
+
+def execution_resumed(at: datetime, reason: str | None) -> pb.HistoryEvent:
+    """Return the request to resume."""
+    event = new_event(at)
+    event.executionResumed.SetInParent()
+    if reason:
+        event.executionResumed.input.value = reason
+    return event
+
+
+def execution_completed(
+    at: datetime,
+    event_id: int,
+    status: pb.OrchestrationStatus.ValueType,
+    result: StringValue | None,
+    failure: pb.TaskFailureDetails | None,
+) -> pb.HistoryEvent:
+    """Return the event that ends a history."""
+    event = new_event(at, event_id)
+    event.executionCompleted.workflowStatus = status
+    if result is not None:
+        event.executionCompleted.result.CopyFrom(result)
+    if failure is not None:
+        event.executionCompleted.failureDetails.CopyFrom(failure)
+    return event
+
+
+def timer_fired(at: datetime, timer_id: int, created: pb.TimerCreatedEvent) -> pb.HistoryEvent:
+    """Return what a timer becomes at its moment; `fireAt` keeps its nanoseconds."""
+    event = new_event(at)
+    event.timerFired.timerId = timer_id
+    event.timerFired.fireAt.CopyFrom(created.fireAt)
+    return event
+
+
+def child_failed(
+    at: datetime, task_id: int, failure: pb.TaskFailureDetails | None
+) -> pb.HistoryEvent:
+    """Return the failure of a child for its parent; a terminated child has no details (Dapr)."""
+    event = new_event(at)
+    event.childWorkflowInstanceFailed.taskScheduledId = task_id
+    if failure is not None:
+        event.childWorkflowInstanceFailed.failureDetails.CopyFrom(failure)
+    return event
+
+
+def child_completed(at: datetime, task_id: int, result: StringValue | None) -> pb.HistoryEvent:
+    """Return the success of a child for its parent."""
+    event = new_event(at)
+    event.childWorkflowInstanceCompleted.taskScheduledId = task_id
+    if result is not None:
+        event.childWorkflowInstanceCompleted.result.CopyFrom(result)
+    return event
+
+
+def activity_result(
+    at: datetime, request: pb.ActivityRequest, response: pb.ActivityResponse, app_id: str
+) -> pb.HistoryEvent:
+    """Return the outcome of an activity for the workflow that scheduled it.
+
+    The task execution id is that of the schedule, whatever the response says (durabletask).
+    """
+    event = new_event(at)
+    event.router.sourceAppID = app_id
+    if response.HasField("failureDetails"):
+        failed = event.taskFailed
+        failed.taskScheduledId = request.taskId
+        failed.taskExecutionId = request.taskExecutionId
+        failed.failureDetails.CopyFrom(response.failureDetails)
+        return event
+    completed = event.taskCompleted
+    completed.taskScheduledId = request.taskId
+    completed.taskExecutionId = request.taskExecutionId
+    if response.HasField("result"):
+        completed.result.CopyFrom(response.result)
+    return event

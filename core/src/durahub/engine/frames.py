@@ -1,0 +1,61 @@
+"""Makes the work item of a turn for a stream: everything, or what the worker does not have yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from durahub.engine.dispatch import Watermark, WorkerStream
+from durahub.engine.residents import Resident
+from durahub.engine.turn import TurnPlan
+from durahub.protocol.frames import WorkflowFrame
+
+PAYLOAD_SHARE = 0.95
+"""How much of the largest message a turn may fill (Dapr)."""
+
+
+def turn_frame(plan: TurnPlan, resident: Resident) -> Callable[[WorkerStream, str], bytes]:
+    """Return a function that makes the serialised work item of a turn for a stream.
+
+    A stream whose worker keeps histories gets only the events after those that it was sent before, of
+    the same generation; everything else gets all. Sending everything is always right.
+    """
+    instance_id = plan.claimed.record.key.instance_id
+    past, new = resident.history, plan.new_events
+
+    def frame(stream: WorkerStream, token: str) -> bytes:
+        known = _known_events(stream, instance_id, plan.execution_id, len(past))
+        return WorkflowFrame(
+            instance_id=instance_id,
+            execution_id=plan.execution_id,
+            past_events=past[known:] if known else past,
+            new_events=new,
+            cached_event_count=known or None,
+            completion_token=token,
+        ).to_bytes()
+
+    return frame
+
+
+def _known_events(stream: WorkerStream, instance_id: str, execution_id: str, committed: int) -> int:
+    """Return how many events the worker has, and note that it is about to have all."""
+    if not stream.stateful_history:
+        return 0
+    mark = stream.watermarks.get(instance_id)
+    known = 0
+    if mark is not None and mark.execution_id == execution_id and mark.events <= committed:
+        known = mark.events
+    stream.watermarks[instance_id] = Watermark(execution_id, committed)
+    return known
+
+
+def oversize(plan: TurnPlan, resident: Resident, limit_bytes: int | None) -> str | None:
+    """Return why a turn is too large to be sent, or None if it is not."""
+    if limit_bytes is None:
+        return None
+    size_bytes = resident.size_bytes + sum(map(len, plan.new_events))
+    if size_bytes <= limit_bytes * PAYLOAD_SHARE:
+        return None
+    return (
+        f"Workflow payload size {size_bytes} bytes exceeds 95% of max gRPC body size "
+        f"{limit_bytes} bytes; increase daprd --max-body-size and restart to resume"
+    )

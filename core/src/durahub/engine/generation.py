@@ -1,0 +1,71 @@
+"""Continue-as-new: how one generation of an instance hands over to the next. Pure."""
+
+from __future__ import annotations
+
+from durahub.backend import CommitTurn, Message, NextGeneration
+from durahub.engine import events
+from durahub.engine.draft import TurnContext, batch_of
+from durahub.engine.turn import TurnPlan
+from durahub.protocol import messages as pb
+from durahub.types import ExecutionId, RuntimeStatus
+
+
+def next_generation(
+    plan: TurnPlan,
+    response: pb.WorkflowResponse,
+    asked: pb.CompleteWorkflowAction,
+    context: TurnContext,
+) -> CommitTurn:
+    """Return the change to the next generation.
+
+    Actions in the same response are dropped (durabletask). What the SDK carries over travels in one
+    message with the new start event, so that nothing can come between them.
+    """
+    record = plan.claimed.record
+    execution_id = ExecutionId(context.new_id())
+    start = _next_start(plan, asked, execution_id, context)
+    carried = list(asked.carryoverEvents)
+    if plan.admission.suspended:
+        # The request came with this turn's events; the next generation must still obey it.
+        carried.append(events.execution_suspended(context.now, None))
+    payload = batch_of(start, *carried)
+    return CommitTurn(
+        key=record.key,
+        revision=record.revision,
+        status=RuntimeStatus.RUNNING,
+        updated_at=context.now,
+        started_at=context.now,
+        custom_status=response.customStatus.value if response.HasField("customStatus") else None,
+        consumed=plan.consumed,
+        removed_timers=plan.fired_timers,
+        next_generation=NextGeneration(
+            execution_id=execution_id,
+            input=asked.result.value if asked.HasField("result") else None,
+            start=Message(payload=payload, execution_id=execution_id),
+        ),
+    )
+
+
+def _next_start(
+    plan: TurnPlan,
+    asked: pb.CompleteWorkflowAction,
+    execution_id: ExecutionId,
+    context: TurnContext,
+) -> pb.HistoryEvent:
+    old = plan.start.executionStarted
+    start = events.new_event(context.now)
+    if plan.start.HasField("router"):
+        start.router.CopyFrom(plan.start.router)
+    started = start.executionStarted
+    started.name = old.name
+    started.workflowInstance.instanceId = plan.claimed.record.key.instance_id
+    started.workflowInstance.executionId.value = execution_id
+    if old.HasField("parentInstance"):
+        started.parentInstance.CopyFrom(old.parentInstance)
+    if asked.HasField("result"):
+        started.input.CopyFrom(asked.result)
+    if old.HasField("parentTraceContext"):
+        # Each generation is a trace of its own, or a loop would be one endless trace.
+        trace = context.new_id().replace("-", "")
+        started.parentTraceContext.traceParent = f"00-{trace}-{trace[:16]}-01"
+    return start

@@ -1,0 +1,261 @@
+"""The one lane to the store: group commit of all writes, and claims.
+
+Whatever waits is written with one `apply`, while the next batch gathers. Claims take the same lane, so at
+any moment it is known which answers from the store are outstanding, and after one that never came
+everything that is not at hand can be given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+from typing import Protocol
+
+from durahub.backend import (
+    ActivityTask,
+    Backend,
+    ClaimedInstance,
+    CommitTurn,
+    CreateInstance,
+    Deliver,
+    Operation,
+    Result,
+    Room,
+)
+from durahub.clock import END_OF_TIME, Clock
+from durahub.engine.batches import exclusive_keys
+from durahub.engine.retry import Backoff
+from durahub.errors import BackendError, BackendUnavailableError, SessionFencedError
+from durahub.types import InstanceKey, SessionId, TaskKey
+
+log = logging.getLogger("durahub.engine.lane")
+
+MAX_BATCH = 1000
+"""Most operations of one batch."""
+
+
+class Intake(Protocol):
+    """Where claimed work goes."""
+
+    def room(self, *, urgent: bool) -> Room:
+        """Return how much may be claimed now; `urgent`: something that needs no worker may be due."""
+        ...
+
+    def accept(
+        self, instances: Sequence[ClaimedInstance], activities: Sequence[ActivityTask]
+    ) -> None:
+        """Start what was claimed."""
+        ...
+
+    def holding(self) -> tuple[AbstractSet[InstanceKey], AbstractSet[TaskKey]]:
+        """Return what is at hand."""
+        ...
+
+
+class StoreLane:
+    """Carries writes to the store and claims from it, one call at a time."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        intake: Intake,
+        clock: Clock,
+        *,
+        safety_poll_s: float,
+        renew: Callable[[], Awaitable[SessionId]],
+    ) -> None:
+        """Make a lane that is idle until `run`.
+
+        Args:
+            backend: The store.
+            intake: Takes what is claimed.
+            clock: Tells how long until something is due.
+            safety_poll_s: Longest time between two looks for due work, in seconds.
+            renew: Replaces the session after it was fenced, and returns the new one's id.
+        """
+        self._backend = backend
+        self._intake = intake
+        self._clock = clock
+        self._safety_poll_s = safety_poll_s
+        self._renew = renew
+        self._session_id = SessionId("")
+        self._waiting: deque[tuple[Operation, asyncio.Future[Result]]] = deque()
+        self._wake = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._look = True
+        self._next_look_s: float = 0.0
+        self._is_unsure = False
+        self._is_starved = False
+        self._alone = 0
+        self._backoff = Backoff()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether the last call to the store was answered."""
+        return self._backoff.attempts == 0
+
+    async def write(self, operation: Operation) -> Result:
+        """Make one operation durable and return what became of it.
+
+        Waits while the store is unavailable. A cancelled call's operation may still take effect.
+        """
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((operation, future))
+        self._drained.clear()
+        self._wake.set()
+        return await future
+
+    def look(self) -> None:
+        """Look for due work soon: something may have become due, or there is room for more."""
+        self._look = True
+        self._wake.set()
+
+    def room_freed(self) -> None:
+        """Look for due work if some may have been left for want of room."""
+        if self._is_starved:
+            self._is_starved = False
+            self.look()
+
+    def use_session(self, session_id: SessionId) -> None:
+        """Write and claim for this session from now on."""
+        self._session_id = session_id
+
+    async def run(self) -> None:
+        """Carry out what waits, until cancelled."""
+        while True:
+            await self._idle()
+            try:
+                await self._once()
+            except BackendUnavailableError as error:
+                self._is_unsure = True
+                self._look = True
+                delay_s = self._backoff.failed()
+                log.warning("store unavailable, trying again", extra={"error": str(error)})
+                await asyncio.sleep(delay_s)
+            except SessionFencedError:
+                log.warning("session was fenced, starting a new one")
+                self._session_id = await self._renew()
+                self._look = True
+            else:
+                if self._backoff.attempts:
+                    log.info("store available again")
+                self._backoff.succeeded()
+
+    async def drain(self) -> None:
+        """Return when everything that waits now is written."""
+        await self._drained.wait()
+
+    async def _idle(self) -> None:
+        if self._waiting or self._look or self._is_unsure:
+            return
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(max(0.0, self._next_look_s - self._clock.monotonic_s())):
+                await self._wake.wait()
+        except TimeoutError:
+            self._look = True
+
+    async def _once(self) -> None:
+        if self._is_unsure:
+            instances, tasks = self._intake.holding()
+            await self._backend.release_except(self._session_id, instances, tasks)
+            self._is_unsure = False
+        if self._waiting:
+            await self._write_batch()
+        if not self._waiting:
+            self._drained.set()
+        if self._look:
+            await self._claim()
+
+    async def _write_batch(self) -> None:
+        batch = self._take_batch()
+        operations = [operation for operation, _ in batch]
+        urgent = any(isinstance(op, Deliver) and op.expedite for op in operations)
+        room = self._intake.room(urgent=urgent)
+        try:
+            applied = await self._backend.apply(self._session_id, operations, room)
+        except BackendError as error:
+            if error.retryable or isinstance(error, SessionFencedError) or len(batch) > 1:
+                self._waiting.extendleft(reversed(batch))
+            if error.retryable or isinstance(error, SessionFencedError):
+                raise
+            self._isolate(batch, error)
+            return
+        self._intake.accept(applied.instances, applied.activities)
+        for (_, future), result in zip(batch, applied.results, strict=True):
+            if not future.done():
+                future.set_result(result)
+        if len(applied.instances) >= room.instances or len(applied.activities) >= room.activities:
+            self._is_starved = True
+        self._expect(operations)
+
+    def _isolate(
+        self, batch: list[tuple[Operation, asyncio.Future[Result]]], error: BackendError
+    ) -> None:
+        """Find the operation that the store can't take, so that it holds back no other."""
+        if len(batch) > 1:
+            self._alone = len(batch)
+            return
+        ((_, future),) = batch
+        if not future.done():
+            future.set_exception(error)
+
+    def _take_batch(self) -> list[tuple[Operation, asyncio.Future[Result]]]:
+        """Take what waits, in order, leaving for the next batch what may not be in the same one."""
+        batch: list[tuple[Operation, asyncio.Future[Result]]] = []
+        held_back: list[tuple[Operation, asyncio.Future[Result]]] = []
+        taken: set[InstanceKey] = set()
+        most = 1 if self._alone else MAX_BATCH
+        self._alone = max(0, self._alone - 1)
+        while self._waiting and len(batch) < most:
+            entry = self._waiting.popleft()
+            keys = exclusive_keys(entry[0])
+            if taken.isdisjoint(keys):
+                batch.append(entry)
+            else:
+                held_back.append(entry)
+            # Also what was held back keeps later ones back: their order stays.
+            taken.update(keys)
+        self._waiting.extendleft(reversed(held_back))
+        return batch
+
+    async def _claim(self) -> None:
+        room = self._intake.room(urgent=False)
+        self._look = False
+        self._is_starved = not room.instances or not room.activities
+        if not room.instances and not room.activities:
+            self._next_look_s = self._clock.monotonic_s() + self._safety_poll_s
+            return
+        claims = await self._backend.claim_instances(self._session_id, room.instances)
+        self._intake.accept(claims.instances, ())
+        tasks: tuple[ActivityTask, ...] = ()
+        if room.activities:
+            tasks = await self._backend.claim_activities(self._session_id, room.activities)
+            self._intake.accept((), tasks)
+        self._next_look_s = self._clock.monotonic_s() + self._safety_poll_s
+        if claims.next_due_at is not None:
+            self._look_by((claims.next_due_at - claims.now).total_seconds())
+
+    def _expect(self, operations: Sequence[Operation]) -> None:
+        """Look again when something that was just written becomes due by itself."""
+        moments = [moment for op in operations for moment in _due_moments(op)]
+        if moments:
+            self._look_by((min(moments) - self._clock.now()).total_seconds())
+
+    def _look_by(self, delay_s: float) -> None:
+        self._next_look_s = min(self._next_look_s, self._clock.monotonic_s() + max(0.0, delay_s))
+
+
+def _due_moments(operation: Operation) -> list[datetime]:
+    moments: list[datetime | None] = []
+    if isinstance(operation, CreateInstance):
+        moments.append(operation.not_before)
+    elif isinstance(operation, CommitTurn):
+        moments.extend(timer.due_at for timer in operation.timers)
+        moments.extend(child.not_before for child in operation.children)
+    return [moment for moment in moments if moment is not None and moment < END_OF_TIME]

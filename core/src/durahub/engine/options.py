@@ -1,0 +1,39 @@
+"""What a sidecar tells its engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from durahub.types import AppId
+
+UNLIMITED_IN_FLIGHT = 10_000
+"""What is in flight at most where the user sets no limit: memory is bounded all the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """Settings of one engine.
+
+    Attributes:
+        app_id: The application that this sidecar serves.
+        namespace: Dapr namespace of the application.
+        max_concurrent_workflows: Most turns in flight in this sidecar; None: no limit set.
+        max_concurrent_activities: Most activities in flight in this sidecar; None: no limit set.
+        max_message_bytes: Largest message to a worker; None: unlimited.
+        session_time_to_live: After this long without a heartbeat others may take over.
+        safety_poll: How long a lost hint may stay unnoticed.
+        worker_grace: How long work waits for a worker in a sidecar that has none, before others may
+            have it.
+        cached_history_bytes: Most memory for histories of instances that are not in flight.
+    """
+
+    app_id: AppId
+    namespace: str = "default"
+    max_concurrent_workflows: int | None = None
+    max_concurrent_activities: int | None = None
+    max_message_bytes: int | None = 4 * 1024 * 1024
+    session_time_to_live: timedelta = timedelta(seconds=30)
+    safety_poll: timedelta = timedelta(seconds=5)
+    worker_grace: timedelta = timedelta(seconds=2)
+    cached_history_bytes: int = 64 * 1024 * 1024

@@ -1,0 +1,237 @@
+"""What an instance's committed history says, folded event by event. Pure.
+
+Folding costs the same for every event, however long the history is, so that the engine can keep the
+state of a busy instance and never read its history again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from durahub.protocol import messages as pb
+from durahub.protocol.times import from_timestamp_ceil
+from durahub.types import AppId
+
+
+class Wait(NamedTuple):
+    """Something scheduled that a later event resolves, once.
+
+    Attributes:
+        kind: Completed and failed share the kind: either resolves.
+        event_id: The event id of what was scheduled.
+    """
+
+    kind: Literal["task", "timer", "child"]
+    event_id: int
+
+
+class ChildRef(NamedTuple):
+    """A child that the present generation created.
+
+    Attributes:
+        instance_id: The child's id.
+        app_id: The application that it was created in; None: the parent's own.
+    """
+
+    instance_id: str
+    app_id: AppId | None
+
+
+class RaisedEvent(NamedTuple):
+    """Identity of an external event: the engine gives each its own timestamp at acceptance."""
+
+    name: str
+    seconds: int
+    nanos: int
+
+
+@dataclass(slots=True)
+class InstanceState:
+    """The folded history of one generation of an instance.
+
+    Mutable: whoever owns the instance applies what was committed, and nothing else.
+
+    Attributes:
+        start: The ExecutionStarted event, once there is one.
+        started_at: Time of the first event.
+        open: What is scheduled and not resolved.
+        settled: What was resolved or cancelled.
+        event_timers: Open timers that stand for waits on external events, by upper-cased event name,
+            oldest first (Dapr matches them in this order).
+        raised: External events in the history.
+        children: Children in order of creation.
+        suspended: Whether the last suspend or resume was a suspend.
+        completed: The event that ended the instance.
+        patches: Patches recorded by the turns so far, in order.
+        version_name: The named version that runs this generation, if the SDK chose one.
+        events: Number of events folded.
+    """
+
+    start: pb.HistoryEvent | None = None
+    started_at: datetime | None = None
+    open: set[Wait] = field(default_factory=set)
+    settled: set[Wait] = field(default_factory=set)
+    event_timers: dict[str, deque[int]] = field(default_factory=dict)
+    raised: set[RaisedEvent] = field(default_factory=set)
+    children: list[ChildRef] = field(default_factory=list)
+    suspended: bool = False
+    completed: pb.ExecutionCompletedEvent | None = None
+    patches: list[str] = field(default_factory=list)
+    version_name: str | None = None
+    events: int = 0
+
+    def apply(self, event: pb.HistoryEvent) -> None:
+        """Take one more committed event into account."""
+        if self.events == 0:
+            self.started_at = from_timestamp_ceil(event.timestamp)
+        self.events += 1
+        kind = event.WhichOneof("eventType")
+        handler = _HANDLERS.get(kind) if kind else None
+        if handler is not None:
+            handler(self, event)
+            return
+        wait = resolved_wait(event)
+        if wait is not None:
+            self.settle(wait)
+
+    def settle(self, wait: Wait) -> None:
+        """Note that nothing more is expected of `wait`."""
+        self.open.discard(wait)
+        self.settled.add(wait)
+
+    def knows(self, wait: Wait) -> bool:
+        """Return whether `wait` was ever scheduled in this generation."""
+        return wait in self.open or wait in self.settled
+
+
+def fold(history: Iterable[bytes]) -> InstanceState:
+    """Return the state that serialised events lead to, in order.
+
+    Raises:
+        google.protobuf.message.DecodeError: An event does not decode.
+    """
+    state = InstanceState()
+    for raw in history:
+        state.apply(pb.HistoryEvent.FromString(raw))
+    return state
+
+
+def scheduled_wait(event: pb.HistoryEvent) -> Wait | None:
+    """Return what an event of the scheduling kind waits for."""
+    match event.WhichOneof("eventType"):
+        case "taskScheduled":
+            return Wait("task", event.eventId)
+        case "timerCreated":
+            return Wait("timer", event.eventId)
+        case "childWorkflowInstanceCreated":
+            return Wait("child", event.eventId)
+        case _:
+            return None
+
+
+def resolved_wait(event: pb.HistoryEvent) -> Wait | None:
+    """Return what an event resolves, if it is of the resolving kind."""
+    match event.WhichOneof("eventType"):
+        case "taskCompleted":
+            return Wait("task", event.taskCompleted.taskScheduledId)
+        case "taskFailed":
+            return Wait("task", event.taskFailed.taskScheduledId)
+        case "timerFired":
+            return Wait("timer", event.timerFired.timerId)
+        case "childWorkflowInstanceCompleted":
+            return Wait("child", event.childWorkflowInstanceCompleted.taskScheduledId)
+        case "childWorkflowInstanceFailed":
+            return Wait("child", event.childWorkflowInstanceFailed.taskScheduledId)
+        case _:
+            return None
+
+
+def raised_identity(event: pb.HistoryEvent) -> RaisedEvent:
+    """Return what makes an external event the same event."""
+    return RaisedEvent(event.eventRaised.name, event.timestamp.seconds, event.timestamp.nanos)
+
+
+def _on_started(state: InstanceState, event: pb.HistoryEvent) -> None:
+    if state.start is None:
+        state.start = event
+
+
+def _on_completed(state: InstanceState, event: pb.HistoryEvent) -> None:
+    if state.completed is None:
+        state.completed = event.executionCompleted
+
+
+def _on_scheduled(state: InstanceState, event: pb.HistoryEvent) -> None:
+    wait = scheduled_wait(event)
+    if wait is not None and wait not in state.settled:
+        state.open.add(wait)
+
+
+def _on_timer(state: InstanceState, event: pb.HistoryEvent) -> None:
+    _on_scheduled(state, event)
+    if event.timerCreated.WhichOneof("origin") == "externalEvent":
+        name = event.timerCreated.externalEvent.name.upper()
+        state.event_timers.setdefault(name, deque()).append(event.eventId)
+
+
+def _on_child(state: InstanceState, event: pb.HistoryEvent) -> None:
+    _on_scheduled(state, event)
+    state.children.append(
+        ChildRef(event.childWorkflowInstanceCreated.instanceId, target_app(event))
+    )
+
+
+def _on_raised(state: InstanceState, event: pb.HistoryEvent) -> None:
+    state.raised.add(raised_identity(event))
+    timer_id = take_event_timer(state, event.eventRaised.name)
+    if timer_id is not None:
+        state.settle(Wait("timer", timer_id))
+
+
+def _on_suspended(state: InstanceState, _: pb.HistoryEvent) -> None:
+    state.suspended = True
+
+
+def _on_resumed(state: InstanceState, _: pb.HistoryEvent) -> None:
+    state.suspended = False
+
+
+def _on_turn(state: InstanceState, event: pb.HistoryEvent) -> None:
+    version = event.workflowStarted.version
+    state.patches.extend(version.patches)
+    if version.HasField("name"):
+        state.version_name = version.name
+
+
+def take_event_timer(state: InstanceState, event_name: str) -> int | None:
+    """Remove and return the oldest open timer that stands for a wait on `event_name`."""
+    timers = state.event_timers.get(event_name.upper())
+    while timers:
+        timer_id = timers.popleft()
+        if Wait("timer", timer_id) in state.open:
+            return timer_id
+    return None
+
+
+def target_app(event: pb.HistoryEvent | pb.WorkflowAction) -> AppId | None:
+    """Return the other application that an event or action is routed to, if any."""
+    if event.HasField("router") and event.router.targetAppID:
+        return AppId(event.router.targetAppID)
+    return None
+
+
+_HANDLERS = {
+    "executionStarted": _on_started,
+    "executionCompleted": _on_completed,
+    "taskScheduled": _on_scheduled,
+    "timerCreated": _on_timer,
+    "childWorkflowInstanceCreated": _on_child,
+    "eventRaised": _on_raised,
+    "executionSuspended": _on_suspended,
+    "executionResumed": _on_resumed,
+    "workflowStarted": _on_turn,
+}

@@ -1,0 +1,194 @@
+"""Runs the turns of claimed instances: plan, ask a worker, decide, commit."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+
+from google.protobuf.message import DecodeError
+
+from durahub.backend import (
+    Backend,
+    ChildrenExist,
+    ClaimedInstance,
+    InstanceRecord,
+    ParkInstance,
+    ReleaseInstance,
+    TurnCommitted,
+)
+from durahub.clock import Clock
+from durahub.engine.actions import InvalidResponseError
+from durahub.engine.conflicts import resolve_occupied
+from durahub.engine.decision import (
+    Stall,
+    TurnOutcome,
+    decide,
+    force_termination,
+    settle_idle,
+)
+from durahub.engine.descendants import live_descendant
+from durahub.engine.dispatch import Dispatcher, ItemName, NoWorkerError
+from durahub.engine.draft import TurnContext
+from durahub.engine.frames import oversize, turn_frame
+from durahub.engine.lane import StoreLane
+from durahub.engine.options import EngineOptions
+from durahub.engine.residents import Resident, Residents
+from durahub.engine.turn import TurnPlan, plan_turn
+from durahub.engine.watchers import Watchers
+from durahub.errors import BackendCorruptionError, BackendError
+from durahub.protocol import messages as pb
+from durahub.types import InstanceKey, RuntimeStatus
+
+log = logging.getLogger("durahub.engine.turns")
+
+MAX_CONFLICT_ROUNDS = 10
+"""How often a turn's children may be answered anew, while others create and end under the same ids."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnServices:
+    """What running turns needs of the engine.
+
+    Attributes:
+        backend: Read only.
+        lane: Where turns are committed.
+        dispatcher: Where workers are asked.
+        residents: Histories at hand.
+        watchers: Whom to tell.
+        clock: Time of events.
+        options: Settings.
+    """
+
+    backend: Backend
+    lane: StoreLane
+    dispatcher: Dispatcher
+    residents: Residents
+    watchers: Watchers
+    clock: Clock
+    options: EngineOptions
+
+
+class TurnRunner:
+    """Runs one turn of one claimed instance from beginning to end.
+
+    An instance that can't go on is parked with a reason. It never spins and never stops another.
+    """
+
+    def __init__(self, services: TurnServices) -> None:
+        self._services = services
+
+    async def run(self, claimed: ClaimedInstance) -> None:
+        """Run a turn and give the instance back.
+
+        Cancelled, nothing is committed, or the commit is already on its way.
+
+        Raises:
+            BackendError: The store could not be read or refused to write; the instance is still owned.
+        """
+        try:
+            resident = await self._services.residents.take(claimed)
+            plan = plan_turn(resident.state, claimed, self._services.clock.now())
+            await self._execute(plan, resident)
+        except NoWorkerError:
+            await self._services.lane.write(ReleaseInstance(key=claimed.record.key))
+        except (DecodeError, InvalidResponseError, BackendCorruptionError) as error:
+            await self.park(claimed.record, f"{type(error).__name__}: {error}")
+
+    async def park(self, record: InstanceRecord, reason: str) -> None:
+        """Give an instance back that can't go on, with the reason for people."""
+        log.error(
+            "instance parked",
+            extra={
+                "instance_id": record.key.instance_id,
+                "workflow": record.name,
+                "reason": reason,
+            },
+        )
+        now = self._services.clock.now()
+        await self._services.lane.write(ParkInstance(key=record.key, reason=reason, updated_at=now))
+        self._services.watchers.tell(record.key, RuntimeStatus.STALLED)
+
+    async def _execute(self, plan: TurnPlan, resident: Resident) -> None:
+        outcome = await self._outcome(plan, resident)
+        if isinstance(outcome, Stall):
+            await self.park(plan.claimed.record, outcome.reason)
+            return
+        for line in outcome.log:
+            log.info("dropping event", extra={"instance_id": _id(plan), "event": line})
+        result = await self._commit(outcome)
+        if isinstance(result, TurnCommitted):
+            self._committed(plan, resident, outcome, result.revision)
+        else:
+            log.warning("turn lost its instance", extra={"instance_id": _id(plan)})
+
+    async def _outcome(self, plan: TurnPlan, resident: Resident) -> TurnOutcome | Stall:
+        context = self._context(plan)
+        if plan.is_idle:
+            return settle_idle(plan, await self._custom_status(plan), context)
+        if plan.ends_before_start:
+            return force_termination(plan, pb.WorkflowResponse(), context)
+        too_large = oversize(plan, resident, self._services.options.max_message_bytes)
+        if too_large is not None:
+            return Stall(too_large)
+        name = ItemName(_id(plan), None)
+        response, item = await self._services.dispatcher.ask(name, turn_frame(plan, resident))
+        self._services.dispatcher.settle(item)
+        assert isinstance(response, pb.WorkflowResponse)
+        return decide(plan, response, self._context(plan))
+
+    async def _commit(self, outcome: TurnOutcome) -> object:
+        """Commit, answering for children whose ids are occupied until the store takes it."""
+        for _ in range(MAX_CONFLICT_ROUNDS):
+            result = await self._services.lane.write(outcome.commit)
+            if not isinstance(result, ChildrenExist):
+                return result
+            verdicts = {
+                existing.key: await self._verdict(outcome, existing) for existing in result.existing
+            }
+            context = TurnContext(outcome.commit.key.app_id, self._services.clock.now(), _new_id)
+            outcome = resolve_occupied(outcome, verdicts, context)
+        raise BackendError(
+            f"the children of instance {outcome.commit.key.instance_id!r} could not be created: "
+            "their ids kept changing hands"
+        )
+
+    async def _verdict(self, outcome: TurnOutcome, existing: InstanceRecord) -> int | None:
+        """Return the revision of an ended instance that a child may replace, or None."""
+        if not existing.status.is_terminal:
+            return None
+        if await live_descendant(self._services.backend, existing) is not None:
+            return None
+        return existing.revision
+
+    def _committed(
+        self, plan: TurnPlan, resident: Resident, outcome: TurnOutcome, revision: int
+    ) -> None:
+        commit = outcome.commit
+        if not commit.status.is_terminal and commit.next_generation is None:
+            resident.absorb(revision, commit.history, outcome.history)
+            self._services.residents.put(commit.key, resident)
+        self._services.watchers.tell(commit.key, commit.status)
+        if commit.status.is_terminal:
+            log.info(
+                "%s: '%s' completed with a %s status.",
+                _id(plan),
+                plan.claimed.record.name,
+                commit.status.name,
+            )
+
+    async def _custom_status(self, plan: TurnPlan) -> str | None:
+        (view,) = await self._services.backend.get([plan.claimed.record.key], payloads=True)
+        return view.payloads.custom_status if view and view.payloads else None
+
+    def _context(self, plan: TurnPlan) -> TurnContext:
+        key: InstanceKey = plan.claimed.record.key
+        return TurnContext(key.app_id, self._services.clock.now(), _new_id)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _id(plan: TurnPlan) -> str:
+    return plan.claimed.record.key.instance_id

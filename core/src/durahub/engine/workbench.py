@@ -1,0 +1,121 @@
+"""What this sidecar has in flight: starts what was claimed, and knows how much more fits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, TypeVar
+
+from durahub.backend import ActivityTask, ClaimedInstance, ReleaseActivity, ReleaseInstance, Room
+from durahub.engine.dispatch import Dispatcher
+from durahub.engine.lane import StoreLane
+from durahub.engine.options import UNLIMITED_IN_FLIGHT, EngineOptions
+from durahub.errors import BackendError
+from durahub.types import InstanceKey, TaskKey
+
+log = logging.getLogger("durahub.engine.workbench")
+
+Key = TypeVar("Key", InstanceKey, TaskKey)
+
+URGENT_ROOM = 100
+"""Instances to claim without any worker when something may be due that needs none."""
+
+
+class Workbench:
+    """Runs every claimed instance and activity task in a task of its own.
+
+    The runners are given later by `equip`, because they write through the lane that claims for us.
+    """
+
+    def __init__(self, options: EngineOptions, dispatcher: Dispatcher) -> None:
+        self._instance_limit = options.max_concurrent_workflows or UNLIMITED_IN_FLIGHT
+        self._activity_limit = options.max_concurrent_activities or UNLIMITED_IN_FLIGHT
+        self._dispatcher = dispatcher
+        self._turns: dict[InstanceKey, asyncio.Task[None]] = {}
+        self._activities: dict[TaskKey, asyncio.Task[None]] = {}
+        self._is_closed = False
+
+    def equip(
+        self,
+        group: asyncio.TaskGroup,
+        lane: StoreLane,
+        run_turn: Callable[[ClaimedInstance], Awaitable[None]],
+        run_activity: Callable[[ActivityTask], Awaitable[None]],
+    ) -> None:
+        """Say where tasks live, where to give work back, and how work is done."""
+        self._group = group
+        self._lane = lane
+        self._run_turn = run_turn
+        self._run_activity = run_activity
+
+    def room(self, *, urgent: bool) -> Room:
+        """Return how much more may be claimed: nothing without a worker, unless it is urgent."""
+        if self._is_closed:
+            return Room()
+        if not self._dispatcher.connected_workers:
+            return Room(instances=URGENT_ROOM if urgent else 0)
+        return Room(
+            instances=max(0, self._instance_limit - len(self._turns)),
+            activities=max(0, self._activity_limit - len(self._activities)),
+        )
+
+    def accept(
+        self, instances: Sequence[ClaimedInstance], activities: Sequence[ActivityTask]
+    ) -> None:
+        """Start the turns and activities that were claimed."""
+        for claimed in instances:
+            self._start(self._turns, claimed.record.key, self._turn(claimed))
+        for task in activities:
+            self._start(self._activities, task.key, self._activity(task))
+
+    def holding(self) -> tuple[AbstractSet[InstanceKey], AbstractSet[TaskKey]]:
+        """Return the instances and activity tasks in flight."""
+        return self._turns.keys(), self._activities.keys()
+
+    def close(self) -> None:
+        """Take on nothing more."""
+        self._is_closed = True
+
+    async def abort(self) -> None:
+        """Stop everything in flight, and return when it has stopped."""
+        tasks = [*self._turns.values(), *self._activities.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Return when nothing is in flight, or after `timeout_s` seconds."""
+        tasks = [*self._turns.values(), *self._activities.values()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout_s)
+
+    def _start(
+        self, place: dict[Key, asyncio.Task[None]], key: Key, work: Coroutine[Any, Any, None]
+    ) -> None:
+        task = self._group.create_task(work)
+        place[key] = task
+        task.add_done_callback(lambda done: self._finished(place, key, done))
+
+    def _finished(
+        self, place: dict[Key, asyncio.Task[None]], key: Key, task: asyncio.Task[None]
+    ) -> None:
+        if place.get(key) is task:
+            del place[key]
+        self._lane.room_freed()
+
+    async def _turn(self, claimed: ClaimedInstance) -> None:
+        try:
+            await self._run_turn(claimed)
+        except BackendError as error:
+            # Given back to be tried again; a store that is down holds this write up meanwhile.
+            log.warning("turn failed", extra={"error": str(error)})
+            await self._lane.write(ReleaseInstance(key=claimed.record.key))
+
+    async def _activity(self, task: ActivityTask) -> None:
+        try:
+            await self._run_activity(task)
+        except BackendError as error:
+            log.warning("activity failed", extra={"error": str(error)})
+            await self._lane.write(ReleaseActivity(task=task.key))

@@ -1,0 +1,1 @@
+"""Code generated from the .proto files by `make proto`; not edited by hand."""

@@ -1,0 +1,160 @@
+"""TaskHubSidecarService: the RPCs of Dapr Workflow's SDKs, on an engine.
+
+The service has no package, so its paths are `/TaskHubSidecarService/<Method>`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+
+from durahub.engine import Engine
+from durahub.errors import (
+    BackendUnavailableError,
+    CapabilityNotSupportedError,
+    InstanceExistsError,
+    InstanceNotFoundError,
+    InvalidRequestError,
+    RequestError,
+    ShuttingDownError,
+)
+from durahub.protocol import messages as pb
+from durahub.server.rpc import CallContext, Route, RpcError, StatusCode, StreamRoute, UnaryRoute
+
+log = logging.getLogger("durahub.server.taskhub")
+
+RequestT = TypeVar("RequestT", bound=Message)
+
+_STATUS_OF: tuple[tuple[type[Exception], StatusCode], ...] = (
+    (InstanceExistsError, StatusCode.ALREADY_EXISTS),
+    (InvalidRequestError, StatusCode.INVALID_ARGUMENT),
+    (ShuttingDownError, StatusCode.CANCELLED),
+    (RequestError, StatusCode.UNKNOWN),
+    (CapabilityNotSupportedError, StatusCode.UNIMPLEMENTED),
+    (BackendUnavailableError, StatusCode.UNAVAILABLE),
+)
+"""The first class that fits decides; daprd answers most refusals with UNKNOWN."""
+
+PURGE_BY_FILTER = "multi-instance purge is not implemented"
+RERUN = "rerun is not implemented"
+
+
+def taskhub_routes(engine: Engine) -> Sequence[Route[Any]]:
+    """Return the routes of the service for a started engine."""
+    return _TaskHubService(engine).routes()
+
+
+class _TaskHubService:
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._client = engine.client
+
+    def routes(self) -> Sequence[Route[Any]]:
+        client = self._client
+        routes: list[Route[Any]] = [
+            _unary("Hello", Empty, self._hello),
+            _unary("StartInstance", pb.CreateInstanceRequest, self._start),
+            _unary("GetInstance", pb.GetInstanceRequest, client.get),
+            _unary("WaitForInstanceStart", pb.GetInstanceRequest, client.wait_for_start),
+            _unary("WaitForInstanceCompletion", pb.GetInstanceRequest, client.wait_for_completion),
+            _unary("RaiseEvent", pb.RaiseEventRequest, client.raise_event),
+            _unary("TerminateInstance", pb.TerminateRequest, self._terminate),
+            _unary("SuspendInstance", pb.SuspendRequest, client.suspend),
+            _unary("ResumeInstance", pb.ResumeRequest, client.resume),
+            _unary("PurgeInstances", pb.PurgeInstancesRequest, self._purge),
+            _unary("RerunWorkflowFromEvent", pb.RerunWorkflowFromEventRequest, self._rerun),
+            _unary("ListInstanceIDs", pb.ListInstanceIDsRequest, client.list_ids),
+            _unary("GetInstanceHistory", pb.GetInstanceHistoryRequest, self._history),
+            _unary("CompleteActivityTask", pb.ActivityResponse, self._complete_activity),
+            _unary("CompleteOrchestratorTask", pb.WorkflowResponse, self._complete_workflow),
+            _unary("CompleteWorkflowTask", pb.WorkflowResponse, self._complete_workflow),
+            StreamRoute(_path("GetWorkItems"), pb.GetWorkItemsRequest, self._work_items),
+        ]
+        return routes
+
+    async def _hello(self, _: Empty) -> Empty:
+        return Empty()
+
+    async def _start(self, request: pb.CreateInstanceRequest) -> pb.CreateInstanceResponse:
+        with _prefixed("failed to create workflow instance"):
+            return await self._client.start(request)
+
+    async def _terminate(self, request: pb.TerminateRequest) -> pb.TerminateResponse:
+        with _prefixed("failed to submit termination request"):
+            return await self._client.terminate(request)
+
+    async def _purge(self, request: pb.PurgeInstancesRequest) -> pb.PurgeInstancesResponse:
+        if request.HasField("purgeInstanceFilter"):
+            raise RpcError(StatusCode.UNKNOWN, PURGE_BY_FILTER)
+        with _prefixed("failed to purge workflow state"):
+            return await self._client.purge(request)
+
+    async def _rerun(
+        self, _: pb.RerunWorkflowFromEventRequest
+    ) -> pb.RerunWorkflowFromEventResponse:
+        raise RpcError(StatusCode.UNIMPLEMENTED, RERUN)
+
+    async def _history(self, request: pb.GetInstanceHistoryRequest) -> bytes:
+        try:
+            return await self._client.history(request)
+        except InstanceNotFoundError as error:
+            raise RpcError(StatusCode.NOT_FOUND, str(error)) from error
+
+    async def _complete_activity(self, response: pb.ActivityResponse) -> pb.CompleteTaskResponse:
+        await self._engine.complete_activity(response)
+        return pb.CompleteTaskResponse()
+
+    async def _complete_workflow(self, response: pb.WorkflowResponse) -> pb.CompleteTaskResponse:
+        await self._engine.complete_workflow(response)
+        return pb.CompleteTaskResponse()
+
+    async def _work_items(
+        self, request: pb.GetWorkItemsRequest, context: CallContext
+    ) -> AsyncIterator[bytes]:
+        log.info("work item stream established by user-agent: [%s]", context.user_agent)
+        items = self._engine.work_items(request)
+        try:
+            async for item in items:
+                yield item
+        except ShuttingDownError as error:
+            raise _rpc_error(error) from error
+        finally:
+            await items.aclose()
+            log.info("work item stream closed")
+
+
+def _path(method: str) -> str:
+    return f"/TaskHubSidecarService/{method}"
+
+
+def _unary(
+    method: str,
+    request_type: type[RequestT],
+    handler: Callable[[RequestT], Awaitable[Message | bytes]],
+) -> UnaryRoute[RequestT]:
+    async def answer(request: RequestT, _: CallContext) -> Message | bytes:
+        try:
+            return await handler(request)
+        except (RequestError, CapabilityNotSupportedError, BackendUnavailableError) as error:
+            raise _rpc_error(error) from error
+
+    return UnaryRoute(_path(method), request_type, answer)
+
+
+def _rpc_error(error: Exception, prefix: str = "") -> RpcError:
+    code = next(code for kind, code in _STATUS_OF if isinstance(error, kind))
+    return RpcError(code, f"{prefix}: {error}" if prefix else str(error))
+
+
+@contextmanager
+def _prefixed(text: str) -> Iterator[None]:
+    """Say what failed before why, as daprd does, and keep the code of the reason."""
+    try:
+        yield
+    except RequestError as error:
+        raise _rpc_error(error, text) from error
