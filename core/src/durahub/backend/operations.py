@@ -85,7 +85,7 @@ class NextGeneration:
     Attributes:
         execution_id: Its unique name.
         input: Its input, which replaces the instance's.
-        start: Its first message, placed in the inbox.
+        start: Its first message, placed at the head of the inbox: what waits there comes after it.
     """
 
     execution_id: ExecutionId
@@ -107,7 +107,8 @@ class CommitTurn:
       reason and the not-before time are cleared; the revision rises by one;
     - the consumed messages and the removed timers disappear (those already gone are no error);
     - `history` is appended, gap-free; or, with `next_generation`, the whole history and all timers are
-      removed, the generation number rises by one, and the new start message is put in the inbox;
+      removed, the generation number rises by one, and the new start message is put at the head of the
+      inbox, before whatever waits there;
     - timers, activity tasks and children are inserted;
     - `outgoing` messages are appended to the inboxes of their receivers (see `Deliver`; a receiver that
       is missing or has ended makes its message disappear); a store whose transactions don't span

@@ -132,7 +132,8 @@ class StoredMessage:
     """A message that waits in an instance's inbox.
 
     Attributes:
-        message_id: Rises with acceptance within one instance; never used again within it.
+        message_id: Unique within one instance, for ever. Claims hand messages over in the order of
+            acceptance, except that the start of a new generation comes first.
         message: What was delivered.
         accepted_at: When, by the store's clock.
     """

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from durahub.backend import ActivityTask, CreateInstance, Message, ParentLink, Timer
 from durahub.engine import events
-from durahub.engine.draft import Draft, batch_of
+from durahub.engine.draft import Draft, InvalidResponseError, batch_of
 from durahub.engine.state import Wait, target_app
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil
 from durahub.types import AppId, ExecutionId, InstanceKey, TaskKey
-
-
-class InvalidResponseError(Exception):
-    """A worker's response asks for something that has no meaning; nothing of it is applied."""
 
 
 def apply_action(draft: Draft, action: pb.WorkflowAction) -> None:
@@ -31,7 +28,7 @@ def apply_action(draft: Draft, action: pb.WorkflowAction) -> None:
 
 
 def _schedule_task(draft: Draft, action: pb.WorkflowAction) -> None:
-    if draft.plan.state.knows(Wait("task", action.id)):
+    if not draft.claim_id(Wait("task", action.id)):
         return
     asked = action.scheduleTask
     event = events.new_event(draft.context.now, action.id)
@@ -63,7 +60,7 @@ def _activity_task(draft: Draft, event: pb.HistoryEvent) -> ActivityTask:
 
 
 def _create_timer(draft: Draft, action: pb.WorkflowAction) -> None:
-    if draft.plan.state.knows(Wait("timer", action.id)):
+    if not draft.claim_id(Wait("timer", action.id)):
         return
     asked = action.createTimer
     event = events.new_event(draft.context.now, action.id)
@@ -82,7 +79,7 @@ def _create_timer(draft: Draft, action: pb.WorkflowAction) -> None:
 
 
 def _create_child(draft: Draft, action: pb.WorkflowAction) -> None:
-    if draft.plan.state.knows(Wait("child", action.id)):
+    if not draft.claim_id(Wait("child", action.id)):
         return
     asked = action.createChildWorkflow
     instance_id = asked.instanceId or f"{draft.key.instance_id}:{action.id:04x}"
@@ -101,7 +98,8 @@ def _create_child(draft: Draft, action: pb.WorkflowAction) -> None:
     key = InstanceKey(target_app(event) or draft.context.app_id, instance_id)
     if any(child.key == key for child in draft.children):
         failure = occupied_failure(instance_id)
-        draft.send(draft.key, events.child_failed(draft.context.now, action.id, failure))
+        failed = events.child_failed(draft.context.now, action.id, failure)
+        draft.send(draft.key, failed, execution_id=draft.plan.execution_id)
         return
     draft.children.append(_child(draft, event, key))
 
@@ -193,9 +191,9 @@ def _send_event(draft: Draft, action: pb.WorkflowAction) -> None:
         event.eventSent.input.CopyFrom(asked.data)
     draft.events.append(event)
     # The receiver gets an event it understands; SDKs reject an EventSent in an inbox.
-    raised = events.event_raised(
-        draft.context.now, asked.name, asked.data if asked.HasField("data") else None
-    )
+    # Its time tells it apart from others that this turn sends.
+    at = draft.context.now + len(draft.outgoing) * timedelta(microseconds=1)
+    raised = events.event_raised(at, asked.name, asked.data if asked.HasField("data") else None)
     draft.send(_routed(draft, action, asked.instance.instanceId), raised)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+from google.protobuf.message import DecodeError
+
 from durahub.backend import ActivityTask, CommitActivity, Message, ReleaseActivity, TaskNotOwned
 from durahub.clock import Clock
 from durahub.engine.dispatch import Dispatcher, ItemName, NoWorkerError, WorkerStream
@@ -31,6 +33,11 @@ class ActivityRunner:
         The worker's call returns when the result is durable. A task whose instance was purged or taken
         over meanwhile ends quietly.
         """
+        try:
+            request = pb.ActivityRequest.FromString(task.payload)
+        except DecodeError as error:
+            await self._fail_undecodable(task, error)
+            return
         name = ItemName(task.key.instance.instance_id, task.key.task_id)
 
         def frame(_: WorkerStream, token: str) -> bytes:
@@ -42,13 +49,14 @@ class ActivityRunner:
             await self._lane.write(ReleaseActivity(task=task.key))
             return
         try:
-            await self._commit(task, response)
+            await self._commit(task, request, response)
         finally:
             self._dispatcher.settle(item)
 
-    async def _commit(self, task: ActivityTask, response: object) -> None:
+    async def _commit(
+        self, task: ActivityTask, request: pb.ActivityRequest, response: object
+    ) -> None:
         assert isinstance(response, pb.ActivityResponse)
-        request = pb.ActivityRequest.FromString(task.payload)
         event = activity_result(self._clock.now(), request, response, self._app_id)
         message = Message(payload=batch_of(event), execution_id=task.key.execution_id)
         result = await self._lane.write(CommitActivity(task=task.key, result=message))
@@ -57,3 +65,20 @@ class ActivityRunner:
                 "result of an activity that is not wanted any more",
                 extra={"instance_id": task.key.instance.instance_id, "task_id": task.key.task_id},
             )
+
+    async def _fail_undecodable(self, task: ActivityTask, error: DecodeError) -> None:
+        """Tell the workflow that its activity can't be run: its stored description is damaged."""
+        log.error(
+            "activity task does not decode",
+            extra={"instance_id": task.key.instance.instance_id, "task_id": task.key.task_id},
+        )
+        failure = pb.TaskFailureDetails(
+            errorType="ActivityTaskCorrupt",
+            errorMessage=f"the stored task {task.name!r} does not decode: {error}",
+            isNonRetriable=True,
+        )
+        await self._commit(
+            task,
+            pb.ActivityRequest(taskId=task.key.task_id),
+            pb.ActivityResponse(failureDetails=failure),
+        )

@@ -26,7 +26,12 @@ from durahub.backend import (
 from durahub.clock import Clock
 from durahub.engine import events
 from durahub.engine.decision import terminations
-from durahub.engine.descendants import child_key, children_of, live_descendant
+from durahub.engine.descendants import (
+    children_of,
+    linked_children,
+    live_below,
+    live_descendant,
+)
 from durahub.engine.describe import instance_response
 from durahub.engine.draft import TurnContext, batch_of
 from durahub.engine.lane import StoreLane
@@ -271,12 +276,10 @@ class Client:
         self, key: InstanceKey, request: pb.ExecutionTerminatedEvent
     ) -> None:
         """Reach the descendants of an ended instance, which can't pass the request on itself."""
-        children = await children_of(self._backend, key)
+        live = await live_below(self._backend, key, await children_of(self._backend, key))
         context = TurnContext(key.app_id, self._event_time(), lambda: str(uuid.uuid4()))
-        for deliver in terminations(children, request, context):
-            result = await self._lane.write(deliver)
-            if isinstance(result, InstanceEnded):
-                await self._terminate_below(deliver.key, request)
+        for deliver in terminations([found.record.key for found in live], request, context):
+            await self._lane.write(deliver)
 
     async def _purge_tree(self, key: InstanceKey, *, force: bool) -> int:
         (view,) = await self._backend.get([key])
@@ -285,11 +288,12 @@ class Client:
         if not force:
             _refuse_unended(view.record.status)
         count = 0
-        for child in await children_of(self._backend, key):
+        children = await children_of(self._backend, key)
+        for child in await linked_children(self._backend, key, children):
             try:
-                count += await self._purge_tree(child_key(key, child), force=force)
+                count += await self._purge_tree(child.key, force=force)
             except InstanceNotFoundError:
-                continue  # purged before, or by itself
+                continue  # purged meanwhile, by somebody else
         return count + await self._purge(key, force=force)
 
     async def _purge(self, key: InstanceKey, *, force: bool) -> int:
@@ -308,7 +312,7 @@ class Client:
         return await self.get(request)
 
     def _event_time(self) -> datetime:
-        """Return a time that no other event of this sidecar has: it makes events distinguishable."""
+        """Return a time that no other event from this sidecar has: it tells events apart."""
         self._last_event_at = max(
             self._clock.now(), self._last_event_at + timedelta(microseconds=1)
         )

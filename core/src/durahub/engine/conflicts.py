@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from durahub.backend import CreateInstance, Deliver, Message
+from durahub.backend import CreateInstance, Deliver, Message, ParentLink
 from durahub.engine import events
 from durahub.engine.actions import occupied_failure
 from durahub.engine.decision import TurnOutcome
@@ -34,16 +34,15 @@ def resolve_occupied(
         elif (revision := verdicts[child.key]) is not None:
             children.append(replace(child, replaces=revision))
         elif child.parent is not None:
-            outgoing.append(_occupied(outcome, child, child.parent.task_id, context))
+            outgoing.append(_occupied(child, child.parent, context))
         else:
             log.append(f"detached workflow {child.key.instance_id!r} dropped: the id is in use")
     commit = replace(outcome.commit, children=tuple(children), outgoing=tuple(outgoing))
     return replace(outcome, commit=commit, log=tuple(log))
 
 
-def _occupied(
-    outcome: TurnOutcome, child: CreateInstance, task_id: int, context: TurnContext
-) -> Deliver:
+def _occupied(child: CreateInstance, parent: ParentLink, context: TurnContext) -> Deliver:
     failure = occupied_failure(child.key.instance_id)
-    event = events.child_failed(context.now, task_id, failure)
-    return Deliver(key=outcome.commit.key, messages=(Message(payload=batch_of(event)),))
+    event = events.child_failed(context.now, parent.task_id, failure)
+    message = Message(payload=batch_of(event), execution_id=parent.execution_id)
+    return Deliver(key=parent.key, messages=(message,))

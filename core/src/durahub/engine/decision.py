@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from durahub.backend import CommitTurn, Deliver, Message
 from durahub.engine import events
-from durahub.engine.actions import InvalidResponseError, apply_action
-from durahub.engine.draft import Draft, TurnContext, batch_of
+from durahub.engine.actions import apply_action
+from durahub.engine.draft import Draft, InvalidResponseError, TurnContext, batch_of
 from durahub.engine.generation import next_generation
-from durahub.engine.state import ChildRef, target_app
+from durahub.engine.state import child_key, child_ref, resolved_wait
 from durahub.engine.turn import TurnPlan
 from durahub.protocol import messages as pb
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
@@ -182,30 +182,33 @@ def _tell_children(draft: Draft) -> None:
     request = draft.plan.admission.terminate
     if request is None or not request.recurse:
         return
+    # A child that has ended is no receiver, and its id may belong to somebody else by now.
+    settled = {
+        wait for a in draft.plan.admission.accepted if (wait := resolved_wait(a.event)) is not None
+    }
+    running = [
+        child_key(draft.key, child)
+        for child in draft.plan.state.children
+        if child.wait in draft.plan.state.open and child.wait not in settled
+    ]
     started_now = [
-        ChildRef(event.childWorkflowInstanceCreated.instanceId, target_app(event))
+        child_key(draft.key, child_ref(event))
         for event in draft.events
         if event.HasField("childWorkflowInstanceCreated")
     ]
-    for deliver in terminations([*draft.plan.state.children, *started_now], request, draft.context):
-        draft.outgoing.append(deliver)
+    draft.outgoing += terminations([*running, *started_now], request, draft.context)
 
 
 def terminations(
-    children: Sequence[ChildRef], request: pb.ExecutionTerminatedEvent, context: TurnContext
+    receivers: Sequence[InstanceKey], request: pb.ExecutionTerminatedEvent, context: TurnContext
 ) -> list[Deliver]:
-    """Return the messages by which a recursive termination reaches children."""
+    """Return the messages by which a recursive termination reaches other instances."""
     event = events.execution_terminated(
         context.now, request.input if request.HasField("input") else None, recurse=True
     )
     payload = batch_of(event)
     return [
-        Deliver(
-            key=InstanceKey(child.app_id or context.app_id, child.instance_id),
-            messages=(Message(payload=payload),),
-            expedite=True,
-        )
-        for child in children
+        Deliver(key=key, messages=(Message(payload=payload),), expedite=True) for key in receivers
     ]
 
 

@@ -1,21 +1,68 @@
-"""Walks from an instance to those that it started, through their histories."""
+"""Walks from an instance to those that it started, through their histories.
+
+Only links count, never ids: a child whose id belongs to somebody else by now, or always did, is no child.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from durahub.backend import Backend, InstanceRecord
-from durahub.engine.state import ChildRef, fold
+from durahub.engine.state import ChildRef, child_key, fold
 from durahub.types import InstanceKey
 
 
+class Descendant(NamedTuple):
+    """An instance below another one.
+
+    Attributes:
+        record: What it is.
+        path: How it is reached, in Dapr's words.
+    """
+
+    record: InstanceRecord
+    path: str
+
+
 async def children_of(backend: Backend, key: InstanceKey) -> list[ChildRef]:
-    """Return the children that the present generation of an instance created; none if it is gone."""
+    """Return what the present generation of an instance created; nothing if it is gone."""
     (history,) = await backend.history([key])
     return [] if history is None else fold(history.events).children
 
 
-def child_key(parent: InstanceKey, child: ChildRef) -> InstanceKey:
-    """Return the key of a child."""
-    return InstanceKey(child.app_id or parent.app_id, child.instance_id)
+async def linked_children(
+    backend: Backend, key: InstanceKey, children: Sequence[ChildRef]
+) -> list[InstanceRecord]:
+    """Return those of `children` that exist and are children of `key`."""
+    views = await backend.get([child_key(key, child) for child in children])
+    return [
+        view.record
+        for view in views
+        if view is not None and view.record.parent is not None and view.record.parent.key == key
+    ]
+
+
+async def live_below(
+    backend: Backend, key: InstanceKey, children: Sequence[ChildRef]
+) -> list[Descendant]:
+    """Return the nearest descendants that have not ended, through `children` of `key`.
+
+    What is below one that lives is not looked at: it answers for that itself.
+    """
+    found: list[Descendant] = []
+    seen = {key}
+    waiting: list[tuple[InstanceKey, Sequence[ChildRef], str]] = [(key, children, "")]
+    while waiting:
+        parent, below, path = waiting.pop()
+        for record in await linked_children(backend, parent, below):
+            here = f"{path}child workflow '{record.key.instance_id}': "
+            if not record.status.is_terminal:
+                found.append(Descendant(record, here))
+            elif record.key not in seen:
+                seen.add(record.key)
+                waiting.append((record.key, await children_of(backend, record.key), here))
+    return found
 
 
 async def live_descendant(backend: Backend, record: InstanceRecord) -> str | None:
@@ -23,19 +70,5 @@ async def live_descendant(backend: Backend, record: InstanceRecord) -> str | Non
 
     None if all below it have ended or are gone. The text is Dapr's.
     """
-    waiting = [(record.key, "")]
-    seen = {record.key}
-    while waiting:
-        key, path = waiting.pop()
-        keys = [child_key(key, child) for child in await children_of(backend, key)]
-        for view in await backend.get(keys):
-            # A child that started over for somebody else is no descendant any more.
-            if view is None or view.record.parent is None or view.record.parent.key != key:
-                continue
-            child_path = f"{path}child workflow '{view.record.key.instance_id}': "
-            if not view.record.status.is_terminal:
-                return f"{child_path}orchestration has not yet completed"
-            if view.record.key not in seen:
-                seen.add(view.record.key)
-                waiting.append((view.record.key, child_path))
-    return None
+    live = await live_below(backend, record.key, await children_of(backend, record.key))
+    return f"{live[0].path}orchestration has not yet completed" if live else None

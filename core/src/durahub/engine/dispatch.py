@@ -115,6 +115,11 @@ class Dispatcher:
         self._orphaned = asyncio.Event()
         self._is_closed = False
 
+    def forget_history(self, instance_id: str) -> None:
+        """Forget what streams were sent of an instance that has ended."""
+        for stream in self._streams.values():
+            stream.watermarks.pop(instance_id, None)
+
     @property
     def connected_workers(self) -> int:
         """Number of open streams."""
@@ -271,7 +276,10 @@ class Dispatcher:
         items.remove(item)
         if not items:
             del self._by_name[item.name]
-        if item.stream is not None:
-            item.stream.in_flight.discard(item)
-            item.stream = None
-            self._assign_pending()
+        if item.stream is None:
+            if item in self._pending:
+                self._pending.remove(item)
+            return
+        item.stream.in_flight.discard(item)
+        item.stream = None
+        self._assign_pending()

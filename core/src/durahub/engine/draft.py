@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from durahub.backend import ActivityTask, CreateInstance, Deliver, Message, Timer
+from durahub.engine.state import Wait
 from durahub.engine.turn import TurnPlan
 from durahub.protocol import messages as pb
 from durahub.protocol.frames import batch_bytes
 from durahub.types import AppId, ExecutionId, InstanceKey
+
+
+class InvalidResponseError(Exception):
+    """A worker's response asks for something that has no meaning; nothing of it is applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,7 @@ class Draft:
         children: New instances; child workflows have a parent, detached ones have none.
         outgoing: Messages to other instances, and to this one itself.
         completed: The event that ends the instance.
+        scheduled: What the actions so far schedule.
     """
 
     plan: TurnPlan
@@ -51,6 +57,20 @@ class Draft:
     children: list[CreateInstance] = field(default_factory=list)
     outgoing: list[Deliver] = field(default_factory=list)
     completed: pb.HistoryEvent | None = None
+    scheduled: set[Wait] = field(default_factory=set)
+
+    def claim_id(self, wait: Wait) -> bool:
+        """Return whether something is to be scheduled under an id: not if it is in the history already.
+
+        Raises:
+            InvalidResponseError: The same response has scheduled something under this id.
+        """
+        if wait in self.scheduled:
+            raise InvalidResponseError(
+                f"{wait.kind} {wait.event_id} is scheduled twice in one turn"
+            )
+        self.scheduled.add(wait)
+        return not self.plan.state.knows(wait)
 
     @property
     def key(self) -> InstanceKey:

@@ -102,11 +102,11 @@ class Engine:
                 self._lane.run(),
                 self._dispatcher.run(),
                 self._keep_session(),
-                self._follow_hints(),
                 self._look_for_lost_hints(),
                 self._wake_stalled(),
             )
         ]
+        self._hints = self._group.create_task(self._follow_hints())
         self._is_started = True
         log.info("Workflow engine started", extra={"backend": self._backend.describe()})
 
@@ -133,7 +133,7 @@ class Engine:
                     await self._backend.unregister(self._session.session_id)
         except (TimeoutError, BackendUnavailableError):
             log.warning("the store did not answer; the session ends by its time to live")
-        for task in self._background:
+        for task in (*self._background, self._hints):
             task.cancel()
         await self._group.__aexit__(None, None, None)
         await self._backend.close()
@@ -187,7 +187,10 @@ class Engine:
         """Start over after the session was fenced: nothing in flight belongs to us any more."""
         await self._workbench.abort()
         self._residents.clear()
-        return await self._register()
+        session_id = await self._register()
+        self._hints.cancel()
+        self._hints = self._group.create_task(self._follow_hints())
+        return session_id
 
     async def _keep_session(self) -> None:
         interval_s = self._options.session_time_to_live.total_seconds() / HEARTBEATS_PER_LIFE

@@ -33,7 +33,10 @@ def workflow_started(at: datetime, version: pb.WorkflowVersion | None = None) ->
 
 
 def event_raised(at: datetime, name: str, data: StringValue | None) -> pb.HistoryEvent:
-    """Return an external event; name and data as the client gave them."""
+    """Return an external event; name and data as the client gave them.
+
+    Name and time are its identity: the caller sees to it that no two events share both.
+    """
     event = new_event(at)
     event.eventRaised.name = name
     if data is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from durahub.backend import CommitTurn
 from durahub.engine.dispatch import Watermark, WorkerStream
 from durahub.engine.residents import Resident
 from durahub.engine.turn import TurnPlan
@@ -11,6 +12,9 @@ from durahub.protocol.frames import WorkflowFrame
 
 PAYLOAD_SHARE = 0.95
 """How much of the largest message a turn may fill (Dapr)."""
+
+MAX_WATERMARKS = 100_000
+"""Most instances whose sent history is remembered for a stream."""
 
 
 def turn_frame(plan: TurnPlan, resident: Resident) -> Callable[[WorkerStream, str], bytes]:
@@ -36,6 +40,21 @@ def turn_frame(plan: TurnPlan, resident: Resident) -> Callable[[WorkerStream, st
     return frame
 
 
+def oversize_activity(commit: CommitTurn, limit_bytes: int | None) -> str | None:
+    """Return why a turn schedules an activity that is too large to be sent, or None."""
+    if limit_bytes is None:
+        return None
+    for task in commit.activities:
+        size_bytes = len(task.payload)
+        if size_bytes > limit_bytes * PAYLOAD_SHARE:
+            return (
+                f"activity '{task.name}::{task.key.task_id}' payload {size_bytes} bytes exceeds 95% of "
+                f"max gRPC body size {limit_bytes} bytes; increase daprd --max-body-size and restart to "
+                "resume: activity payload exceeds max gRPC body size"
+            )
+    return None
+
+
 def _known_events(stream: WorkerStream, instance_id: str, execution_id: str, committed: int) -> int:
     """Return how many events the worker has, and note that it is about to have all."""
     if not stream.stateful_history:
@@ -44,6 +63,8 @@ def _known_events(stream: WorkerStream, instance_id: str, execution_id: str, com
     known = 0
     if mark is not None and mark.execution_id == execution_id and mark.events <= committed:
         known = mark.events
+    if len(stream.watermarks) >= MAX_WATERMARKS:
+        stream.watermarks.clear()  # costs everybody one full send, and nothing else
     stream.watermarks[instance_id] = Watermark(execution_id, committed)
     return known
 

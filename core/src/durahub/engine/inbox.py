@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from durahub.backend import ClaimedInstance, StoredMessage, Timer
 from durahub.engine.state import (
     InstanceState,
-    RaisedEvent,
+    RequestIdentity,
     Wait,
-    raised_identity,
+    request_identity,
     resolved_wait,
 )
 from durahub.protocol import messages as pb
@@ -57,9 +57,9 @@ class Admission:
 def admit(state: InstanceState, claimed: ClaimedInstance) -> Admission:
     """Return what of the inbox a turn of `state` takes. Changes nothing.
 
-    Taken are: the start, once; for everything scheduled the first resolution; every external event
-    once; suspend and resume only when they change something (some SDKs fail on redundant ones); all
-    requests to terminate. Messages for another generation are dropped.
+    Taken are: the start, once; for everything scheduled the first resolution; every external event and
+    request to terminate once; suspend and resume only when they change something (some SDKs fail on
+    redundant ones). Messages for another generation are dropped.
 
     Raises:
         google.protobuf.message.DecodeError: An event does not decode.
@@ -67,12 +67,14 @@ def admit(state: InstanceState, claimed: ClaimedInstance) -> Admission:
     """
     admission = Admission(suspended=state.suspended)
     desk = _Desk(state, admission)
-    for arrival in _start_first(_arrivals(claimed, admission.dropped)):
-        desk.take(arrival)
+    for arrivals in _start_first(_arrivals(claimed, admission.dropped)):
+        for arrival in arrivals:
+            desk.take(arrival)
     return admission
 
 
-def _arrivals(claimed: ClaimedInstance, dropped: list[str]) -> Iterator[Arrival]:
+def _arrivals(claimed: ClaimedInstance, dropped: list[str]) -> Iterator[list[Arrival]]:
+    """Yield the events of each message and timer."""
     for item in _by_time(claimed.messages, claimed.timers):
         if isinstance(item, StoredMessage):
             wanted = item.message.execution_id
@@ -80,8 +82,7 @@ def _arrivals(claimed: ClaimedInstance, dropped: list[str]) -> Iterator[Arrival]
                 dropped.append(f"message {item.message_id} is for an earlier generation")
                 continue
         payload = item.message.payload if isinstance(item, StoredMessage) else item.payload
-        for raw in split_batch(payload):
-            yield Arrival(raw, pb.HistoryEvent.FromString(raw))
+        yield [Arrival(raw, pb.HistoryEvent.FromString(raw)) for raw in split_batch(payload)]
 
 
 def _by_time(
@@ -96,8 +97,11 @@ def _by_time(
     yield from reversed(waiting)
 
 
-def _start_first(arrivals: Iterable[Arrival]) -> list[Arrival]:
-    return sorted(arrivals, key=lambda arrival: not arrival.event.HasField("executionStarted"))
+def _start_first(items: Iterable[list[Arrival]]) -> list[list[Arrival]]:
+    """Put the message with the start first, as a whole: what it carries over comes with it."""
+    return sorted(
+        items, key=lambda arrivals: not any(a.event.HasField("executionStarted") for a in arrivals)
+    )
 
 
 class _Desk:
@@ -108,7 +112,7 @@ class _Desk:
         self._admission = admission
         self._started = state.start is not None
         self._settled: set[Wait] = set()
-        self._raised: set[RaisedEvent] = set()
+        self._requests: set[RequestIdentity] = set()
         self._event_timers: dict[str, deque[int]] = {}
 
     def take(self, arrival: Arrival) -> None:
@@ -123,14 +127,8 @@ class _Desk:
         match event.WhichOneof("eventType"):
             case "executionStarted":
                 return self._start()
-            case "executionTerminated":
-                return self._terminate(event.executionTerminated)
-            case "executionSuspended":
-                return self._suspend(suspended=True)
-            case "executionResumed":
-                return self._suspend(suspended=False)
-            case "eventRaised":
-                return self._raise(event)
+            case "executionTerminated" | "executionSuspended" | "executionResumed" | "eventRaised":
+                return self._request(event)
             case _:
                 return self._resolve(event)
 
@@ -140,23 +138,28 @@ class _Desk:
         self._started = True
         return None
 
-    def _terminate(self, request: pb.ExecutionTerminatedEvent) -> str | None:
+    def _request(self, event: pb.HistoryEvent) -> str | None:
+        identity = request_identity(event)
+        if identity in self._state.requests or identity in self._requests:
+            return "it was delivered before"
+        self._requests.add(identity)
+        match event.WhichOneof("eventType"):
+            case "executionTerminated":
+                self._terminate(event.executionTerminated)
+            case "eventRaised":
+                self._cancel_event_timer(event.eventRaised.name)
+            case kind:
+                return self._suspend(suspended=kind == "executionSuspended")
+        return None
+
+    def _terminate(self, request: pb.ExecutionTerminatedEvent) -> None:
         if self._admission.terminate is None:
             self._admission.terminate = request
-        return None
 
     def _suspend(self, *, suspended: bool) -> str | None:
         if self._admission.suspended == suspended:
             return "it changes nothing"
         self._admission.suspended = suspended
-        return None
-
-    def _raise(self, event: pb.HistoryEvent) -> str | None:
-        identity = raised_identity(event)
-        if identity in self._state.raised or identity in self._raised:
-            return "it was delivered before"
-        self._raised.add(identity)
-        self._cancel_event_timer(event.eventRaised.name)
         return None
 
     def _cancel_event_timer(self, event_name: str) -> None:

@@ -23,6 +23,8 @@ from durahub.backend import (
     CreateInstance,
     Deliver,
     Operation,
+    ParkInstance,
+    ReleaseInstance,
     Result,
     Room,
 )
@@ -90,6 +92,7 @@ class StoreLane:
         self._look = True
         self._next_look_s: float = 0.0
         self._is_unsure = False
+        self._is_fenced = False
         self._is_starved = False
         self._alone = 0
         self._backoff = Backoff()
@@ -139,7 +142,7 @@ class StoreLane:
                 await asyncio.sleep(delay_s)
             except SessionFencedError:
                 log.warning("session was fenced, starting a new one")
-                self._session_id = await self._renew()
+                self._is_fenced = True
                 self._look = True
             else:
                 if self._backoff.attempts:
@@ -161,9 +164,11 @@ class StoreLane:
             self._look = True
 
     async def _once(self) -> None:
+        if self._is_fenced:
+            self._session_id = await self._renew()
+            self._is_fenced = self._is_unsure = False
         if self._is_unsure:
-            instances, tasks = self._intake.holding()
-            await self._backend.release_except(self._session_id, instances, tasks)
+            await self._release_unknown()
             self._is_unsure = False
         if self._waiting:
             await self._write_batch()
@@ -171,6 +176,20 @@ class StoreLane:
             self._drained.set()
         if self._look:
             await self._claim()
+
+    async def _release_unknown(self) -> None:
+        """Give back what an answer that never came may have claimed for us.
+
+        That may be an instance whose turn is still to be written here: its commit may have taken effect
+        and the instance been claimed anew with it. Such a turn is run again, which costs little.
+        """
+        instances, tasks = self._intake.holding()
+        unwritten = {
+            operation.key
+            for operation, _ in self._waiting
+            if isinstance(operation, CommitTurn | ReleaseInstance | ParkInstance)
+        }
+        await self._backend.release_except(self._session_id, instances - unwritten, tasks)
 
     async def _write_batch(self) -> None:
         batch = self._take_batch()
@@ -186,10 +205,11 @@ class StoreLane:
                 raise
             self._isolate(batch, error)
             return
-        self._intake.accept(applied.instances, applied.activities)
+        # Results first: a turn that was committed puts its history back before the next one starts.
         for (_, future), result in zip(batch, applied.results, strict=True):
             if not future.done():
                 future.set_result(result)
+        self._intake.accept(applied.instances, applied.activities)
         if len(applied.instances) >= room.instances or len(applied.activities) >= room.activities:
             self._is_starved = True
         self._expect(operations)
@@ -227,7 +247,7 @@ class StoreLane:
     async def _claim(self) -> None:
         room = self._intake.room(urgent=False)
         self._look = False
-        self._is_starved = not room.instances or not room.activities
+        self._is_starved = True
         if not room.instances and not room.activities:
             self._next_look_s = self._clock.monotonic_s() + self._safety_poll_s
             return
@@ -237,6 +257,7 @@ class StoreLane:
         if room.activities:
             tasks = await self._backend.claim_activities(self._session_id, room.activities)
             self._intake.accept((), tasks)
+        self._is_starved = len(claims.instances) >= room.instances or len(tasks) >= room.activities
         self._next_look_s = self._clock.monotonic_s() + self._safety_poll_s
         if claims.next_due_at is not None:
             self._look_by((claims.next_due_at - claims.now).total_seconds())

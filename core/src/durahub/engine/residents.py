@@ -10,7 +10,7 @@ from durahub.backend import Backend, ClaimedInstance
 from durahub.engine.state import InstanceState, fold
 from durahub.errors import BackendCorruptionError
 from durahub.protocol import messages as pb
-from durahub.types import InstanceKey
+from durahub.types import ExecutionId, InstanceKey
 
 
 @dataclass(slots=True)
@@ -18,12 +18,14 @@ class Resident:
     """The committed history of one generation, in bytes and folded.
 
     Attributes:
+        execution_id: Which generation.
         revision: The record's revision that it belongs to.
         state: The fold of `history`.
         history: Serialised events, in order.
         size_bytes: Total length of `history`.
     """
 
+    execution_id: ExecutionId
     revision: int
     state: InstanceState = field(default_factory=InstanceState)
     history: list[bytes] = field(default_factory=list)
@@ -61,17 +63,28 @@ class Residents:
         """
         record = claimed.record
         resident = self._remove(record.key)
-        if resident is not None and resident.revision == record.revision:
+        if (
+            resident is not None
+            and resident.revision == record.revision
+            and resident.execution_id == record.execution_id
+        ):
             return resident
         if record.history_length == 0:
-            return Resident(record.revision)
+            return Resident(record.execution_id, record.revision)
         (stored,) = await self._backend.history([record.key])
-        if stored is None or stored.record.revision != record.revision:
+        if stored is None or (stored.record.execution_id, stored.record.revision) != (
+            record.execution_id,
+            record.revision,
+        ):
             raise BackendCorruptionError(
                 f"the history of instance {record.key.instance_id!r} is not the one that was claimed"
             )
         return Resident(
-            record.revision, fold(stored.events), list(stored.events), sum(map(len, stored.events))
+            record.execution_id,
+            record.revision,
+            fold(stored.events),
+            list(stored.events),
+            sum(map(len, stored.events)),
         )
 
     def put(self, key: InstanceKey, resident: Resident) -> None:

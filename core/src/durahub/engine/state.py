@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil
-from durahub.types import AppId
+from durahub.types import AppId, InstanceKey
 
 
 class Wait(NamedTuple):
@@ -30,20 +30,30 @@ class Wait(NamedTuple):
 
 
 class ChildRef(NamedTuple):
-    """A child that the present generation created.
+    """A child that the present generation created, or tried to.
 
     Attributes:
         instance_id: The child's id.
         app_id: The application that it was created in; None: the parent's own.
+        wait: What its end resolves.
     """
 
     instance_id: str
     app_id: AppId | None
+    wait: Wait
 
 
-class RaisedEvent(NamedTuple):
-    """Identity of an external event: the engine gives each its own timestamp at acceptance."""
+class RequestIdentity(NamedTuple):
+    """Identity of what a client sent: the engine gives each its own timestamp at acceptance.
 
+    Attributes:
+        kind: Type of the event.
+        name: Name of an external event; empty for others.
+        seconds: Seconds of its timestamp.
+        nanos: Nanoseconds of its timestamp.
+    """
+
+    kind: str
     name: str
     seconds: int
     nanos: int
@@ -62,7 +72,7 @@ class InstanceState:
         settled: What was resolved or cancelled.
         event_timers: Open timers that stand for waits on external events, by upper-cased event name,
             oldest first (Dapr matches them in this order).
-        raised: External events in the history.
+        requests: External events and requests to terminate, suspend or resume in the history.
         children: Children in order of creation.
         suspended: Whether the last suspend or resume was a suspend.
         completed: The event that ended the instance.
@@ -76,7 +86,7 @@ class InstanceState:
     open: set[Wait] = field(default_factory=set)
     settled: set[Wait] = field(default_factory=set)
     event_timers: dict[str, deque[int]] = field(default_factory=dict)
-    raised: set[RaisedEvent] = field(default_factory=set)
+    requests: set[RequestIdentity] = field(default_factory=set)
     children: list[ChildRef] = field(default_factory=list)
     suspended: bool = False
     completed: pb.ExecutionCompletedEvent | None = None
@@ -150,9 +160,25 @@ def resolved_wait(event: pb.HistoryEvent) -> Wait | None:
             return None
 
 
-def raised_identity(event: pb.HistoryEvent) -> RaisedEvent:
-    """Return what makes an external event the same event."""
-    return RaisedEvent(event.eventRaised.name, event.timestamp.seconds, event.timestamp.nanos)
+def request_identity(event: pb.HistoryEvent) -> RequestIdentity:
+    """Return what makes an event that a client caused the same event, however often it arrives."""
+    return RequestIdentity(
+        event.WhichOneof("eventType") or "",
+        event.eventRaised.name,
+        event.timestamp.seconds,
+        event.timestamp.nanos,
+    )
+
+
+def child_ref(event: pb.HistoryEvent) -> ChildRef:
+    """Return the child that a ChildWorkflowInstanceCreated event is about."""
+    created = event.childWorkflowInstanceCreated
+    return ChildRef(created.instanceId, target_app(event), Wait("child", event.eventId))
+
+
+def child_key(parent: InstanceKey, child: ChildRef) -> InstanceKey:
+    """Return the key of a child."""
+    return InstanceKey(child.app_id or parent.app_id, child.instance_id)
 
 
 def _on_started(state: InstanceState, event: pb.HistoryEvent) -> None:
@@ -180,23 +206,27 @@ def _on_timer(state: InstanceState, event: pb.HistoryEvent) -> None:
 
 def _on_child(state: InstanceState, event: pb.HistoryEvent) -> None:
     _on_scheduled(state, event)
-    state.children.append(
-        ChildRef(event.childWorkflowInstanceCreated.instanceId, target_app(event))
-    )
+    state.children.append(child_ref(event))
 
 
 def _on_raised(state: InstanceState, event: pb.HistoryEvent) -> None:
-    state.raised.add(raised_identity(event))
+    state.requests.add(request_identity(event))
     timer_id = take_event_timer(state, event.eventRaised.name)
     if timer_id is not None:
         state.settle(Wait("timer", timer_id))
 
 
-def _on_suspended(state: InstanceState, _: pb.HistoryEvent) -> None:
+def _on_terminated(state: InstanceState, event: pb.HistoryEvent) -> None:
+    state.requests.add(request_identity(event))
+
+
+def _on_suspended(state: InstanceState, event: pb.HistoryEvent) -> None:
+    state.requests.add(request_identity(event))
     state.suspended = True
 
 
-def _on_resumed(state: InstanceState, _: pb.HistoryEvent) -> None:
+def _on_resumed(state: InstanceState, event: pb.HistoryEvent) -> None:
+    state.requests.add(request_identity(event))
     state.suspended = False
 
 
@@ -231,6 +261,7 @@ _HANDLERS = {
     "timerCreated": _on_timer,
     "childWorkflowInstanceCreated": _on_child,
     "eventRaised": _on_raised,
+    "executionTerminated": _on_terminated,
     "executionSuspended": _on_suspended,
     "executionResumed": _on_resumed,
     "workflowStarted": _on_turn,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 
@@ -18,7 +18,6 @@ from durahub.backend import (
     TurnCommitted,
 )
 from durahub.clock import Clock
-from durahub.engine.actions import InvalidResponseError
 from durahub.engine.conflicts import resolve_occupied
 from durahub.engine.decision import (
     Stall,
@@ -26,11 +25,12 @@ from durahub.engine.decision import (
     decide,
     force_termination,
     settle_idle,
+    terminations,
 )
-from durahub.engine.descendants import live_descendant
+from durahub.engine.descendants import live_below, live_descendant
 from durahub.engine.dispatch import Dispatcher, ItemName, NoWorkerError
-from durahub.engine.draft import TurnContext
-from durahub.engine.frames import oversize, turn_frame
+from durahub.engine.draft import InvalidResponseError, TurnContext
+from durahub.engine.frames import oversize, oversize_activity, turn_frame
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
 from durahub.engine.residents import Resident, Residents
@@ -114,6 +114,7 @@ class TurnRunner:
         if isinstance(outcome, Stall):
             await self.park(plan.claimed.record, outcome.reason)
             return
+        outcome = await self._reach_below_ended(plan, outcome)
         for line in outcome.log:
             log.info("dropping event", extra={"instance_id": _id(plan), "event": line})
         result = await self._commit(outcome)
@@ -135,7 +136,26 @@ class TurnRunner:
         response, item = await self._services.dispatcher.ask(name, turn_frame(plan, resident))
         self._services.dispatcher.settle(item)
         assert isinstance(response, pb.WorkflowResponse)
-        return decide(plan, response, self._context(plan))
+        outcome = decide(plan, response, self._context(plan))
+        if isinstance(outcome, Stall):
+            return outcome
+        too_large = oversize_activity(outcome.commit, self._services.options.max_message_bytes)
+        return Stall(too_large) if too_large is not None else outcome
+
+    async def _reach_below_ended(self, plan: TurnPlan, outcome: TurnOutcome) -> TurnOutcome:
+        """Let a recursive termination reach what lives below children that have ended."""
+        request = plan.admission.terminate
+        if request is None or not request.recurse or not outcome.commit.status.is_terminal:
+            return outcome
+        ended = [child for child in plan.state.children if child.wait not in plan.state.open]
+        live = await live_below(self._services.backend, outcome.commit.key, ended)
+        receivers = [found.record.key for found in live]
+        told = {deliver.key for deliver in outcome.commit.outgoing}
+        more = terminations(
+            [key for key in receivers if key not in told], request, self._context(plan)
+        )
+        commit = replace(outcome.commit, outgoing=(*outcome.commit.outgoing, *more))
+        return replace(outcome, commit=commit)
 
     async def _commit(self, outcome: TurnOutcome) -> object:
         """Commit, answering for children whose ids are occupied until the store takes it."""
@@ -170,6 +190,7 @@ class TurnRunner:
             self._services.residents.put(commit.key, resident)
         self._services.watchers.tell(commit.key, commit.status)
         if commit.status.is_terminal:
+            self._services.dispatcher.forget_history(_id(plan))
             log.info(
                 "%s: '%s' completed with a %s status.",
                 _id(plan),

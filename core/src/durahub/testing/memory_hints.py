@@ -1,0 +1,40 @@
+"""Who listens for hints at a memory store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+from durahub.backend import Hint, InstanceChanged, Session, WorkDue
+from durahub.types import AppId, InstanceKey, SessionId
+
+MOST_WAITING = 1000
+"""Most hints kept for one listener; more are lost, which is allowed."""
+
+
+class Listeners:
+    """The sessions that wait for hints, of all backends that share a store."""
+
+    def __init__(self) -> None:
+        self._queues: list[tuple[Session, asyncio.Queue[Hint]]] = []
+
+    async def listen(self, session: Session) -> AsyncIterator[Hint]:
+        """Yield the hints for a session until cancelled."""
+        entry = (session, asyncio.Queue[Hint](MOST_WAITING))
+        self._queues.append(entry)
+        try:
+            while True:
+                yield await entry[1].get()
+        finally:
+            self._queues.remove(entry)
+
+    def tell(self, teller: SessionId, due: Iterable[AppId], changed: Iterable[InstanceKey]) -> None:
+        """Tell every other session which applications have work, and which instances changed."""
+        apps = frozenset(due)
+        changes = [InstanceChanged(key) for key in changed]
+        for session, queue in self._queues:
+            if session.session_id == teller:
+                continue
+            hints: list[Hint] = [*changes, WorkDue()] if session.app_id in apps else [*changes]
+            for hint in hints[: queue.maxsize - queue.qsize()]:
+                queue.put_nowait(hint)
