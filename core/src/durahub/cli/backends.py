@@ -1,0 +1,155 @@
+"""`durahub backends`: what this build may load, and why not more."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from durahub.edition import (
+    Edition,
+    InventoryEntry,
+    Refusal,
+    Verdict,
+    admit,
+    scan,
+    take_inventory,
+)
+
+_WIDTH_WITHOUT_TERMINAL = 200
+
+
+def backends_group(edition: Edition) -> click.Group:
+    """Return the command group `backends` of a build."""
+
+    @click.group("backends")
+    def backends() -> None:
+        """Show which workflow backends this build can use.
+
+        A build has a fixed list of backends. Installing a package never adds one, and nothing in a
+        configuration file or the environment does: spec.workflow.backendType only selects from the
+        list. These commands read installation metadata and import no backend.
+        """
+
+    @backends.command("list")
+    @click.option(
+        "--all",
+        "show_all",
+        is_flag=True,
+        help="Also show what is installed and refused, why, and what would allow it.",
+    )
+    @click.option(
+        "--json", "as_json", is_flag=True, help="Print JSON, with the same keys in every release."
+    )
+    def list_backends(*, show_all: bool, as_json: bool) -> None:
+        """List the backends that this build allows.
+
+        STATUS is 'installed' if the backend can be selected, 'not-installed' if its distribution is
+        missing, and 'refused' if what is installed under its name is not what the build expects;
+        then --all tells the reason.
+        """
+        verdicts = admit(edition, scan())
+        inventory = take_inventory(edition, verdicts)
+        if as_json:
+            click.echo(
+                json.dumps(_document(edition, inventory, verdicts, show_all=show_all), indent=2)
+            )
+        else:
+            _print_tables(edition, inventory, verdicts, show_all=show_all)
+
+    return backends
+
+
+def _document(
+    edition: Edition,
+    inventory: Sequence[InventoryEntry],
+    verdicts: Sequence[Verdict],
+    *,
+    show_all: bool,
+) -> dict[str, object]:
+    document: dict[str, object] = {
+        "edition": edition.name,
+        "backends": [_backend(entry) for entry in inventory],
+    }
+    if show_all:
+        document["refused"] = [_refused(v, v.refusal) for v in verdicts if v.refusal is not None]
+    return document
+
+
+def _backend(entry: InventoryEntry) -> dict[str, object]:
+    return {
+        "backendType": entry.allowed.backend_type,
+        "distribution": entry.allowed.distribution,
+        "versions": entry.allowed.versions,
+        "status": entry.availability.value,
+        "version": entry.version or None,
+        "default": entry.allowed.default,
+    }
+
+
+def _refused(verdict: Verdict, refusal: Refusal) -> dict[str, object]:
+    candidate = verdict.candidate
+    return {
+        "backendType": candidate.backend_type,
+        "distribution": candidate.distribution,
+        "version": candidate.version,
+        "target": candidate.target,
+        "origin": candidate.origin,
+        "reason": refusal.reason.value,
+        "found": refusal.found,
+        "why": refusal.why,
+        "remedy": refusal.remedy,
+    }
+
+
+def _print_tables(
+    edition: Edition,
+    inventory: Sequence[InventoryEntry],
+    verdicts: Sequence[Verdict],
+    *,
+    show_all: bool,
+) -> None:
+    # Made here, because tests and pipes replace sys.stdout. Without a terminal there is no width to
+    # keep to, and a cut line would lose what a script looks for.
+    width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
+    console = Console(file=sys.stdout, width=width, highlight=False, emoji=False)
+    console.print(_backends_table(edition, inventory))
+    if show_all:
+        _print_refusals(console, verdicts)
+
+
+def _backends_table(edition: Edition, inventory: Sequence[InventoryEntry]) -> Table:
+    table = Table(title=Text(f"Backends of the build {edition.name!r}"), title_justify="left")
+    for heading in ("BACKEND TYPE", "STATUS", "VERSION", "DISTRIBUTION", "DEFAULT"):
+        table.add_column(heading, overflow="fold")
+    for entry in inventory:
+        allowed = entry.allowed
+        cells = (
+            allowed.backend_type,
+            entry.availability.value,
+            entry.version or "-",
+            f"{allowed.distribution}{allowed.versions}",
+            "default" if allowed.default else "",
+        )
+        # Text, because a plain string would be read as markup.
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _print_refusals(console: Console, verdicts: Sequence[Verdict]) -> None:
+    refused = [(v.candidate, v.refusal) for v in verdicts if v.refusal is not None]
+    if not refused:
+        console.print(Text("Nothing that is installed is refused."))
+    for candidate, refusal in refused:
+        console.print(Text(f"\n{candidate.backend_type}: refused ({refusal.reason.value})"))
+        for label, fact in (
+            ("found", refusal.found),
+            ("why", refusal.why),
+            ("remedy", refusal.remedy),
+        ):
+            console.print(Text(f"  {label + ':':8}{fact}"), soft_wrap=True)

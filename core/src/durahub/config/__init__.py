@@ -1,0 +1,21 @@
+"""What users write down: Dapr `Configuration` files, read without starting anything.
+
+    load_configuration             files -> Configuration, with every error at its file, line and key
+    validate_store_configuration   the part that only the selected backend understands
+
+Values under `spec.workflow` may be secrets and are in no message and no `repr`.
+"""
+
+from durahub.config.load import load_configuration
+from durahub.config.model import Configuration, StoreConfiguration
+from durahub.config.store import validate_store_configuration
+from durahub.config.workflow import NamedLimit, StateRetentionPolicy
+
+__all__ = [
+    "Configuration",
+    "NamedLimit",
+    "StateRetentionPolicy",
+    "StoreConfiguration",
+    "load_configuration",
+    "validate_store_configuration",
+]
