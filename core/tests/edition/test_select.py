@@ -50,7 +50,8 @@ def test_select_allowed_type_that_is_not_installed_says_what_to_install() -> Non
         select(OSS, "postgres", [SQLITE], location="a.yaml:7: spec.workflow.backendType")
     assert str(caught.value) == (
         "a.yaml:7: spec.workflow.backendType: backend 'postgres' is allowed by the build 'oss' and"
-        " not installed; install it with: pip install 'durahub-postgres'"
+        " not installed; install it with: pip install 'durahub-postgres';"
+        " or set spec.workflow.backendType to what is: sqlite"
     )
     assert caught.value.distribution == "durahub-postgres"
 

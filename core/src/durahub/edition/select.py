@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from durahub.edition.admit import Verdict, admit
 from durahub.edition.candidate import Candidate
@@ -40,9 +40,11 @@ def select(
         PluginConflictError: Several installed distributions claim the type.
     """
     wanted = backend_type if backend_type is not None else _default_of(edition, location)
-    verdicts = [v for v in admit(edition, candidates) if v.candidate.backend_type == wanted]
+    all_verdicts = admit(edition, candidates)
+    verdicts = [v for v in all_verdicts if v.candidate.backend_type == wanted]
     if not verdicts:
-        raise _absent(edition, wanted, location)
+        usable = [v.candidate.backend_type for v in all_verdicts if v.refusal is None]
+        raise _absent(edition, wanted, location, usable)
     # Several claimants of an allowed type share one refusal; of others, the first speaks for all.
     verdict = verdicts[0]
     if verdict.refusal is None:
@@ -66,16 +68,18 @@ def _default_of(edition: Edition, location: str) -> str:
 
 
 def _absent(
-    edition: Edition, wanted: str, location: str
+    edition: Edition, wanted: str, location: str, usable: Sequence[str]
 ) -> BackendNotInstalledError | UnknownBackendError:
     allowed = edition.find(wanted)
     if allowed is not None:
         requirement = f"{allowed.distribution}{allowed.versions}"
+        others = ", ".join(usable)
+        alternative = f"; or set spec.workflow.backendType to what is: {others}" if others else ""
         return BackendNotInstalledError(
             _at(
                 location,
                 f"backend {wanted!r} is allowed by the build {edition.name!r} and not installed;"
-                f" install it with: pip install '{requirement}'",
+                f" install it with: pip install '{requirement}'{alternative}",
             ),
             distribution=allowed.distribution,
         )

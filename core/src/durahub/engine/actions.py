@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from durahub.backend import ActivityTask, CreateInstance, Message, ParentLink, Timer
 from durahub.engine import events
@@ -65,6 +64,8 @@ def _create_timer(draft: Draft, action: pb.WorkflowAction) -> None:
     asked = action.createTimer
     event = events.new_event(draft.context.now, action.id)
     draft.stamp(event, action)
+    if not asked.HasField("fireAt"):
+        raise InvalidResponseError(f"timer {action.id} has no time to fire at")
     created = event.timerCreated
     _copy(asked, created, "fireAt")
     if asked.HasField("name"):
@@ -191,9 +192,9 @@ def _send_event(draft: Draft, action: pb.WorkflowAction) -> None:
         event.eventSent.input.CopyFrom(asked.data)
     draft.events.append(event)
     # The receiver gets an event it understands; SDKs reject an EventSent in an inbox.
-    # Its time tells it apart from others that this turn sends.
-    at = draft.context.now + len(draft.outgoing) * timedelta(microseconds=1)
-    raised = events.event_raised(at, asked.name, asked.data if asked.HasField("data") else None)
+    data = asked.data if asked.HasField("data") else None
+    raised = events.event_raised(draft.context.now, asked.name, data)
+    events.mark(raised, draft.context.new_id().encode())
     draft.send(_routed(draft, action, asked.instance.instanceId), raised)
 
 

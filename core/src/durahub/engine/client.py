@@ -6,8 +6,8 @@ Every method that changes something returns after the change is durable.
 from __future__ import annotations
 
 import dataclasses
+import os
 import uuid
-from datetime import datetime, timedelta
 
 from durahub.backend import (
     Backend,
@@ -35,6 +35,7 @@ from durahub.engine.descendants import (
 from durahub.engine.describe import instance_response
 from durahub.engine.draft import TurnContext, batch_of
 from durahub.engine.lane import StoreLane
+from durahub.engine.state import request_identity
 from durahub.engine.watchers import Condition, Watchers
 from durahub.errors import (
     InstanceExistsError,
@@ -46,6 +47,8 @@ from durahub.protocol import messages as pb
 from durahub.protocol.frames import history_response_bytes
 from durahub.protocol.times import from_timestamp_ceil
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
+
+_MARK_BYTES = 12
 
 _REPLACE_ROUNDS = 10
 """How often a creation is tried anew while others end and create the same id."""
@@ -62,7 +65,6 @@ class Client:
         self._watchers = watchers
         self._clock = clock
         self._app_id = app_id
-        self._last_event_at = clock.now()
 
     async def start(self, request: pb.CreateInstanceRequest) -> pb.CreateInstanceResponse:
         """Create an instance and, without a start time, wait until its first turn is durable (Dapr).
@@ -74,9 +76,8 @@ class Client:
         creation = self._creation(request)
         await self._create(creation, enforce_unique=request.enforceUniqueInstanceId)
         if not request.HasField("scheduledStartTimestamp"):
-            await self._watchers.wait(
-                creation.key, lambda status: status is not RuntimeStatus.PENDING
-            )
+            with self._watchers.watch(creation.key, _has_started) as watch:
+                await watch.outcome()
         return pb.CreateInstanceResponse(instanceId=creation.key.instance_id)
 
     async def get(self, request: pb.GetInstanceRequest) -> pb.GetInstanceResponse:
@@ -91,7 +92,7 @@ class Client:
         Raises:
             InstanceNotFoundError: There is no such instance.
         """
-        return await self._wait(request, lambda status: status is not RuntimeStatus.PENDING)
+        return await self._wait(request, _has_started)
 
     async def wait_for_completion(self, request: pb.GetInstanceRequest) -> pb.GetInstanceResponse:
         """Return what is known of an instance once it has ended.
@@ -109,7 +110,8 @@ class Client:
             InstanceStalledError: The instance is parked.
         """
         data = request.input if request.HasField("input") else None
-        event = events.event_raised(self._event_time(), request.name, data)
+        event = events.event_raised(self._clock.now(), request.name, data)
+        events.mark(event, os.urandom(_MARK_BYTES))
         await self._tell(self._key(request), event)
         return pb.RaiseEventResponse()
 
@@ -122,12 +124,13 @@ class Client:
         """
         key = self._key(request)
         output = request.output if request.HasField("output") else None
-        event = events.execution_terminated(self._event_time(), output, recurse=request.recursive)
-        if not await self._tell(key, event, expedite=True):
-            if request.recursive:
-                await self._terminate_below(key, event.executionTerminated)
-            return pb.TerminateResponse()
-        await self._watchers.wait(key, lambda status: status.is_terminal)
+        event = events.execution_terminated(self._clock.now(), output, recurse=request.recursive)
+        events.mark(event, os.urandom(_MARK_BYTES))
+        if await self._tell(key, event, expedite=True):
+            with self._watchers.watch(key, _is_or_stands(RuntimeStatus.TERMINATED)) as watch:
+                _refuse_parked(await watch.outcome())
+        elif request.recursive:
+            await self._terminate_below(key, event.executionTerminated)
         return pb.TerminateResponse()
 
     async def suspend(self, request: pb.SuspendRequest) -> pb.SuspendResponse:
@@ -137,9 +140,8 @@ class Client:
             InstanceNotFoundError: There is no such instance.
             InstanceStalledError: The instance is parked.
         """
-        event = events.execution_suspended(self._event_time(), request.reason.value)
-        if await self._tell(self._key(request), event):
-            await self._watchers.wait(self._key(request), _is_or_ended(RuntimeStatus.SUSPENDED))
+        event = events.execution_suspended(self._clock.now(), request.reason.value)
+        await self._tell_and_wait(self._key(request), event, RuntimeStatus.SUSPENDED)
         return pb.SuspendResponse()
 
     async def resume(self, request: pb.ResumeRequest) -> pb.ResumeResponse:
@@ -149,9 +151,8 @@ class Client:
             InstanceNotFoundError: There is no such instance.
             InstanceStalledError: The instance is parked.
         """
-        event = events.execution_resumed(self._event_time(), request.reason.value)
-        if await self._tell(self._key(request), event):
-            await self._watchers.wait(self._key(request), _is_or_ended(RuntimeStatus.RUNNING))
+        event = events.execution_resumed(self._clock.now(), request.reason.value)
+        await self._tell_and_wait(self._key(request), event, RuntimeStatus.RUNNING)
         return pb.ResumeResponse()
 
     async def purge(self, request: pb.PurgeInstancesRequest) -> pb.PurgeInstancesResponse:
@@ -267,17 +268,31 @@ class Client:
             raise InstanceNotFoundError
         return not isinstance(result, InstanceEnded)
 
+    async def _tell_and_wait(
+        self, key: InstanceKey, event: pb.HistoryEvent, wanted: RuntimeStatus
+    ) -> None:
+        """Deliver an event and wait for the status that it brings about.
+
+        The status may be over again before anybody looks, so the wait also ends when the event itself
+        has been dealt with. It begins before the delivery, to miss neither.
+        """
+        events.mark(event, os.urandom(_MARK_BYTES))
+        identity = request_identity(event)
+        with self._watchers.watch(key, _is_or_stands(wanted), request=identity) as watch:
+            if await self._tell(key, event):
+                _refuse_parked(await watch.outcome())
+
     async def _refuse_stalled(self, key: InstanceKey) -> None:
         (view,) = await self._backend.get([key])
-        if view is not None and view.record.status is RuntimeStatus.STALLED:
-            raise InstanceStalledError
+        if view is not None:
+            _refuse_parked(view.record.status)
 
     async def _terminate_below(
         self, key: InstanceKey, request: pb.ExecutionTerminatedEvent
     ) -> None:
         """Reach the descendants of an ended instance, which can't pass the request on itself."""
         live = await live_below(self._backend, key, await children_of(self._backend, key))
-        context = TurnContext(key.app_id, self._event_time(), lambda: str(uuid.uuid4()))
+        context = TurnContext(key.app_id, self._clock.now(), lambda: str(uuid.uuid4()))
         for deliver in terminations([found.record.key for found in live], request, context):
             await self._lane.write(deliver)
 
@@ -308,15 +323,9 @@ class Client:
     async def _wait(
         self, request: pb.GetInstanceRequest, condition: Condition
     ) -> pb.GetInstanceResponse:
-        await self._watchers.wait(self._key(request), condition)
+        with self._watchers.watch(self._key(request), condition) as watch:
+            await watch.outcome()
         return await self.get(request)
-
-    def _event_time(self) -> datetime:
-        """Return a time that no other event from this sidecar has: it tells events apart."""
-        self._last_event_at = max(
-            self._clock.now(), self._last_event_at + timedelta(microseconds=1)
-        )
-        return self._last_event_at
 
     def _key(self, request: object) -> InstanceKey:
         return InstanceKey(self._target(request), request.instanceId)  # type: ignore[attr-defined]
@@ -327,17 +336,26 @@ class Client:
         return AppId(router.targetAppID) if router.targetAppID else self._app_id
 
 
+def _has_started(status: RuntimeStatus) -> bool:
+    return status is not RuntimeStatus.PENDING
+
+
 def _active(instance_id: str) -> str:
     return f"an active workflow with ID '{instance_id}' already exists"
 
 
-def _is_or_ended(wanted: RuntimeStatus) -> Condition:
-    return lambda status: status is wanted or status.is_terminal
+def _is_or_stands(wanted: RuntimeStatus) -> Condition:
+    """Return the condition that a status is reached, or that nothing will change by itself."""
+    return lambda status: status is wanted or status.is_terminal or status is RuntimeStatus.STALLED
+
+
+def _refuse_parked(status: RuntimeStatus) -> None:
+    if status is RuntimeStatus.STALLED:
+        raise InstanceStalledError
 
 
 def _refuse_unended(status: RuntimeStatus) -> None:
-    if status is RuntimeStatus.STALLED:
-        raise InstanceStalledError
+    _refuse_parked(status)
     if not status.is_terminal:
         raise InstanceNotCompletedError
 

@@ -31,9 +31,11 @@ class Stall:
 
     Attributes:
         reason: For people.
+        retry: Whether to ask again soon: a worker that may be able to has come meanwhile.
     """
 
     reason: str
+    retry: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ class WorkItem:
         settled: Done once the answer is durable.
         token: The present dispatch's completion token.
         stream: Who has it.
+        asked: Number of the stream that had it last.
     """
 
     name: ItemName
@@ -98,6 +99,7 @@ class WorkItem:
     settled: asyncio.Future[None]
     token: str = ""
     stream: WorkerStream | None = None
+    asked: int = 0
 
 
 class Dispatcher:
@@ -107,13 +109,17 @@ class Dispatcher:
         self._grace_s = grace_s
         self._on_room = on_room
         self._streams: dict[int, WorkerStream] = {}
-        self._numbers = itertools.count(1)
+        self._connections = 0
         self._tokens = itertools.count(1)
         self._token_prefix = secrets.token_hex(8)
         self._pending: deque[WorkItem] = deque()
         self._by_name: dict[ItemName, list[WorkItem]] = {}
         self._orphaned = asyncio.Event()
         self._is_closed = False
+
+    def has_newer_worker(self, item: WorkItem) -> bool:
+        """Return whether a worker has connected since the one that was asked for an item."""
+        return self._connections > item.asked
 
     def forget_history(self, instance_id: str) -> None:
         """Forget what streams were sent of an instance that has ended."""
@@ -177,12 +183,13 @@ class Dispatcher:
             ShuttingDownError: The sidecar stops.
         """
         stream = WorkerStream(
-            next(self._numbers),
+            self._connections + 1,
             stateful_history,
             STATEFUL_STREAM_ITEMS if stateful_history else STATELESS_STREAM_ITEMS,
         )
         if self._is_closed:
             raise ShuttingDownError
+        self._connections += 1
         self._streams[stream.number] = stream
         self._assign_pending()
         self._on_room()
@@ -232,6 +239,7 @@ class Dispatcher:
                 self._orphaned.set()
             return
         item.stream = stream
+        item.asked = stream.number
         item.token = f"{self._token_prefix}-{next(self._tokens)}"
         stream.in_flight.add(item)
         stream.outbox.append(item)

@@ -166,6 +166,7 @@ class Engine:
                 dispatcher=self._dispatcher,
                 residents=self._residents,
                 watchers=self._watchers,
+                retry_parked=self._recheck_stalled.set,
                 clock=self._clock,
                 options=self._options,
             )

@@ -13,6 +13,23 @@ UNNUMBERED = -1
 """Event id of every event that is not scheduled by an action (Dapr's convention)."""
 
 
+_MARK_TAG = bytes.fromhex("8aea30")
+"""Tag of field 100,001, length-delimited: a number that the protocol does not use."""
+
+
+def mark(event: pb.HistoryEvent, mark: bytes) -> None:
+    """Make an event different from every other one, however alike they are and whoever made them.
+
+    The mark is a field that no SDK knows; all skip it. With it, what arrives twice because somebody had to
+    repeat it is told from what was sent twice (`durahub.engine.state.request_identity`).
+
+    Args:
+        event: Changed in place.
+        mark: Unique; at most 127 bytes.
+    """
+    event.MergeFromString(_MARK_TAG + bytes([len(mark)]) + mark)
+
+
 def text(value: str | None) -> StringValue | None:
     """Return the protocol's form of a text that may be absent."""
     return None if value is None else StringValue(value=value)
@@ -33,10 +50,7 @@ def workflow_started(at: datetime, version: pb.WorkflowVersion | None = None) ->
 
 
 def event_raised(at: datetime, name: str, data: StringValue | None) -> pb.HistoryEvent:
-    """Return an external event; name and data as the client gave them.
-
-    Name and time are its identity: the caller sees to it that no two events share both.
-    """
+    """Return an external event; name and data as the client gave them."""
     event = new_event(at)
     event.eventRaised.name = name
     if data is not None:

@@ -45,6 +45,7 @@ class Admission:
         cancelled_timers: Timers that an accepted external event makes pointless.
         terminate: The first accepted request to terminate.
         suspended: Whether the instance is suspended after these events.
+        requests: What clients asked for in these events, accepted or not.
     """
 
     accepted: list[Arrival] = field(default_factory=list)
@@ -52,6 +53,7 @@ class Admission:
     cancelled_timers: list[int] = field(default_factory=list)
     terminate: pb.ExecutionTerminatedEvent | None = None
     suspended: bool = False
+    requests: set[RequestIdentity] = field(default_factory=set)
 
 
 def admit(state: InstanceState, claimed: ClaimedInstance) -> Admission:
@@ -112,7 +114,6 @@ class _Desk:
         self._admission = admission
         self._started = state.start is not None
         self._settled: set[Wait] = set()
-        self._requests: set[RequestIdentity] = set()
         self._event_timers: dict[str, deque[int]] = {}
 
     def take(self, arrival: Arrival) -> None:
@@ -140,9 +141,9 @@ class _Desk:
 
     def _request(self, event: pb.HistoryEvent) -> str | None:
         identity = request_identity(event)
-        if identity in self._state.requests or identity in self._requests:
+        if identity in self._state.requests or identity in self._admission.requests:
             return "it was delivered before"
-        self._requests.add(identity)
+        self._admission.requests.add(identity)
         match event.WhichOneof("eventType"):
             case "executionTerminated":
                 self._terminate(event.executionTerminated)

@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, NamedTuple
+from hashlib import blake2b
+from typing import Literal, NamedTuple, NewType
 
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil
@@ -43,20 +44,8 @@ class ChildRef(NamedTuple):
     wait: Wait
 
 
-class RequestIdentity(NamedTuple):
-    """Identity of what a client sent: the engine gives each its own timestamp at acceptance.
-
-    Attributes:
-        kind: Type of the event.
-        name: Name of an external event; empty for others.
-        seconds: Seconds of its timestamp.
-        nanos: Nanoseconds of its timestamp.
-    """
-
-    kind: str
-    name: str
-    seconds: int
-    nanos: int
+RequestIdentity = NewType("RequestIdentity", bytes)
+"""What makes an event that a client caused the same event, however often it arrives: a digest of all."""
 
 
 @dataclass(slots=True)
@@ -161,13 +150,9 @@ def resolved_wait(event: pb.HistoryEvent) -> Wait | None:
 
 
 def request_identity(event: pb.HistoryEvent) -> RequestIdentity:
-    """Return what makes an event that a client caused the same event, however often it arrives."""
-    return RequestIdentity(
-        event.WhichOneof("eventType") or "",
-        event.eventRaised.name,
-        event.timestamp.seconds,
-        event.timestamp.nanos,
-    )
+    """Return the identity of an event; equal bytes are the same event, see `durahub.engine.events.mark`."""
+    raw = event.SerializeToString(deterministic=True)
+    return RequestIdentity(blake2b(raw, digest_size=16).digest())
 
 
 def child_ref(event: pb.HistoryEvent) -> ChildRef:

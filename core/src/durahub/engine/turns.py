@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
@@ -56,6 +57,7 @@ class TurnServices:
         dispatcher: Where workers are asked.
         residents: Histories at hand.
         watchers: Whom to tell.
+        retry_parked: Gives parked instances another try.
         clock: Time of events.
         options: Settings.
     """
@@ -65,6 +67,7 @@ class TurnServices:
     dispatcher: Dispatcher
     residents: Residents
     watchers: Watchers
+    retry_parked: Callable[[], None]
     clock: Clock
     options: EngineOptions
 
@@ -113,6 +116,8 @@ class TurnRunner:
         outcome = await self._outcome(plan, resident)
         if isinstance(outcome, Stall):
             await self.park(plan.claimed.record, outcome.reason)
+            if outcome.retry:
+                self._services.retry_parked()
             return
         outcome = await self._reach_below_ended(plan, outcome)
         for line in outcome.log:
@@ -138,7 +143,7 @@ class TurnRunner:
         assert isinstance(response, pb.WorkflowResponse)
         outcome = decide(plan, response, self._context(plan))
         if isinstance(outcome, Stall):
-            return outcome
+            return replace(outcome, retry=self._services.dispatcher.has_newer_worker(item))
         too_large = oversize_activity(outcome.commit, self._services.options.max_message_bytes)
         return Stall(too_large) if too_large is not None else outcome
 
@@ -188,7 +193,7 @@ class TurnRunner:
         if not commit.status.is_terminal and commit.next_generation is None:
             resident.absorb(revision, commit.history, outcome.history)
             self._services.residents.put(commit.key, resident)
-        self._services.watchers.tell(commit.key, commit.status)
+        self._services.watchers.tell(commit.key, commit.status, plan.admission.requests)
         if commit.status.is_terminal:
             self._services.dispatcher.forget_history(_id(plan))
             log.info(

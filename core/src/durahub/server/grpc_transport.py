@@ -1,0 +1,245 @@
+"""Serves routes over gRPC. The only module that knows the RPC library."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+# The library writes its own errors to stderr; what matters of them reaches the caller anyway.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from durahub.errors import BackendUnavailableError, CapabilityNotSupportedError, StartupError
+from durahub.server.listening import find_port, join_address
+from durahub.server.open_streams import OpenStreams
+from durahub.server.rpc import (
+    CallContext,
+    Route,
+    RpcError,
+    StatusCode,
+    StreamRoute,
+    UnaryRoute,
+)
+
+_log = logging.getLogger("durahub.server.grpc")
+
+_Context = grpc.aio.ServicerContext[bytes, bytes]
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_CODES_OF_ERRORS = (
+    (BackendUnavailableError, grpc.StatusCode.UNAVAILABLE),
+    (CapabilityNotSupportedError, grpc.StatusCode.UNIMPLEMENTED),
+)
+
+IDLE_BEFORE_PING_S = 10.0
+"""After this long without traffic the server asks a client whether it is still there."""
+PING_TIMEOUT_S = 5.0
+"""A client that does not answer a ping for this long has gone; what it worked on is given back."""
+
+TOKEN_HEADER = "dapr-api-token"  # noqa: S105 - a header's name
+
+
+class GrpcServer:
+    """A gRPC server for a fixed set of routes.
+
+    It serves from `start` to `stop`, both inside its `async with` block. Calls for unknown paths end
+    with UNIMPLEMENTED, requests that do not decode with INVALID_ARGUMENT, too large ones with
+    RESOURCE_EXHAUSTED, and errors that no handler foresaw with UNKNOWN. Clients may ping as often as
+    they like.
+    """
+
+    def __init__(
+        self,
+        routes: Sequence[Route[Any]],
+        *,
+        hosts: Sequence[str],
+        port: int,
+        max_message_bytes: int | None,
+        api_token: str | None = None,
+    ) -> None:
+        """Prepare a server; does no I/O.
+
+        Args:
+            routes: What to serve; no two of the same path.
+            hosts: IP addresses to listen on.
+            port: 0 picks a free one.
+            max_message_bytes: Largest request; None for no limit. What to send is for handlers to
+                limit: they know how to end a work item that has grown too large.
+            api_token: What every call has to carry as `dapr-api-token`; None asks for nothing.
+        """
+        self._hosts = hosts
+        self._port = port
+        self._streams = OpenStreams()
+        calls = _Calls(self._streams, api_token)
+        self._handlers = {route.path: calls.handler_of(route) for route in routes}
+        self._options = _server_options(max_message_bytes)
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port; inside the block, the real one."""
+        return self._port
+
+    async def __aenter__(self) -> Self:
+        """Choose the port, if it is to be chosen, and make sure that it can be had.
+
+        Raises:
+            StartupError: The port can't be had on all addresses.
+        """
+        self._port = find_port(self._hosts, self._port, flag="--dapr-grpc-port")
+        await self._streams.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop without grace, and wait until the iterators of all streams are closed."""
+        await self.stop(0)
+        await self._streams.__aexit__(kind, error, traceback)
+
+    async def start(self) -> None:
+        """Listen and serve; inside the block.
+
+        Raises:
+            StartupError: Another process took the port since the block was entered.
+        """
+        server = grpc.aio.server(options=self._options)
+        server.add_generic_rpc_handlers((_Paths(self._handlers),))
+        try:
+            for host in self._hosts:
+                server.add_insecure_port(join_address(host, self._port))
+        except RuntimeError as error:
+            raise StartupError(
+                f"port {self._port} was taken by another process just now: start again,"
+                " or choose another port with --dapr-grpc-port"
+            ) from error
+        self._server = server
+        await server.start()
+
+    async def stop(self, grace_s: float) -> None:
+        """End streams with CANCELLED at once, and give other calls `grace_s` seconds before they are cancelled.
+
+        Idempotent.
+        """
+        self._streams.end_all()
+        if self._server is not None:
+            await self._server.stop(grace_s)
+
+
+def _server_options(max_message_bytes: int | None) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", -1 if max_message_bytes is None else max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        # Without this a second process may silently share the port.
+        ("grpc.so_reuseport", 0),
+        # SDKs ping idle connections more often than the library's five minutes; by default it would
+        # answer with GOAWAY "too_many_pings" and break their work-item streams.
+        ("grpc.http2.max_ping_strikes", 0),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.keepalive_time_ms", int(IDLE_BEFORE_PING_S * 1000)),
+        # The first is what the library documents; the second, a minute by default, is what counts.
+        ("grpc.keepalive_timeout_ms", int(PING_TIMEOUT_S * 1000)),
+        ("grpc.http2.ping_timeout_ms", int(PING_TIMEOUT_S * 1000)),
+        ("grpc.http2.max_pings_without_data", 0),
+    ]
+
+
+class _Paths(grpc.GenericRpcHandler):
+    """Finds the handler of a path."""
+
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler[bytes, bytes]]) -> None:
+        self._handlers = handlers
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+        return self._handlers.get(handler_call_details.method)
+
+
+class _Calls:
+    """Runs the calls of one server: decodes, authorises, and turns errors into statuses."""
+
+    def __init__(self, streams: OpenStreams, api_token: str | None) -> None:
+        self._streams = streams
+        self._token = None if api_token is None else api_token.encode()
+
+    def handler_of(self, route: Route[Any]) -> grpc.RpcMethodHandler[bytes, bytes]:
+        # Without (de)serialisers the library hands bytes through: decoding is done here, where its
+        # errors can be told from those of handlers.
+        if isinstance(route, UnaryRoute):
+            return grpc.unary_unary_rpc_method_handler(self._unary(route))
+        return grpc.unary_stream_rpc_method_handler(self._stream(route))
+
+    def _unary(self, route: UnaryRoute[Any]) -> Callable[[bytes, _Context], Awaitable[bytes]]:
+        async def call(request: bytes, context: _Context) -> bytes:
+            try:
+                caller = self._admit(context)
+                answer = await route.handler(_decode(route, request), caller)
+                return answer if isinstance(answer, bytes) else answer.SerializeToString()
+            except Exception as error:  # noqa: BLE001 - the border: no error ends another call
+                await _refuse(context, route.path, error)
+
+        return call
+
+    def _stream(self, route: StreamRoute[Any]) -> Callable[[bytes, _Context], Awaitable[None]]:
+        async def call(request: bytes, context: _Context) -> None:
+            try:
+                caller = self._admit(context)
+                responses = route.handler(_decode(route, request), caller)
+                await self._streams.run(responses, _writer(context))
+            except Exception as error:  # noqa: BLE001 - the border: no error ends another call
+                await _refuse(context, route.path, error)
+
+        return call
+
+    def _admit(self, context: _Context) -> CallContext:
+        metadata = {key.lower(): value for key, value in context.invocation_metadata() or ()}
+        if self._token is not None:
+            given = metadata.get(TOKEN_HEADER, b"")
+            given = given.encode() if isinstance(given, str) else given
+            if not hmac.compare_digest(given, self._token):
+                raise RpcError(StatusCode.UNAUTHENTICATED, "Unauthorized")
+        return CallContext(
+            peer=context.peer(), metadata=metadata, deadline_s=context.time_remaining
+        )
+
+
+def _writer(context: _Context) -> Callable[[bytes], Awaitable[None]]:
+    async def write(response: bytes) -> None:
+        try:
+            await context.write(response)
+        except grpc.aio.BaseError as error:
+            # The library says so only here, or cancels the call, or both.
+            raise RpcError(StatusCode.CANCELLED, "the client has gone") from error
+
+    return write
+
+
+def _decode(route: Route[Any], request: bytes) -> Any:
+    try:
+        return route.request_type.FromString(request)
+    except DecodeError:
+        name = route.request_type.DESCRIPTOR.name
+        raise RpcError(
+            StatusCode.INVALID_ARGUMENT, f"the request does not decode as {name}"
+        ) from None
+
+
+async def _refuse(context: _Context, path: str, error: Exception) -> NoReturn:
+    """End a call with the status that an error stands for."""
+    if isinstance(error, RpcError):
+        await context.abort(_CODES[error.code], error.details)
+    for kind, code in _CODES_OF_ERRORS:
+        if isinstance(error, kind):
+            await context.abort(code, str(error))
+    _log.error("call failed", extra={"method": path, "peer": context.peer()}, exc_info=error)
+    await context.abort(grpc.StatusCode.UNKNOWN, str(error) or type(error).__name__)

@@ -1,0 +1,232 @@
+"""The life of a sidecar: everything it is made of, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from durahub.backend import Backend
+from durahub.clock import SystemClock
+from durahub.config import Configuration, load_configuration, validate_store_configuration
+from durahub.edition import Edition, load, scan, select
+from durahub.engine import Engine, EngineOptions
+from durahub.server.grpc_transport import GrpcServer
+from durahub.server.http_app import build_http_app
+from durahub.server.http_server import HttpServer
+from durahub.server.interruption import Interruptible
+from durahub.server.listening import usable_addresses
+from durahub.server.options import SidecarOptions
+from durahub.server.signals import stop_on_signals
+from durahub.server.status import BuildIdentity, core_version
+from durahub.server.taskhub_service import taskhub_routes
+
+_log = logging.getLogger("durahub.server")
+
+_LAST_ANSWERS_S = 1.0
+
+
+class Sidecar:
+    """A sidecar that runs as long as its `async with` block.
+
+    Entering starts everything or raises a `DurahubError` and leaves nothing behind. Inside, the block
+    waits for `wait_for_stop`. Leaving stops in this order: health says not ready; worker streams end;
+    work in progress finishes within the graceful time; the session is released and the store closed;
+    the servers stop.
+    """
+
+    def __init__(
+        self, edition: Edition, options: SidecarOptions, *, environ: Mapping[str, str]
+    ) -> None:
+        """Prepare a sidecar; does no I/O.
+
+        Args:
+            edition: Which backends may be loaded.
+            options: How to run.
+            environ: Where configuration files look up environment variables.
+        """
+        self._edition = edition
+        self._options = options
+        self._environ = environ
+        self._stop_requested = asyncio.Event()
+        self._starting = Interruptible()
+        self._running = AsyncExitStack()
+        self._is_serving = False
+        self._engine: Engine | None = None
+        self._identity: BuildIdentity | None = None
+        self._hosts = options.hosts
+        self._ports = (options.http_port, options.grpc_port)
+
+    @property
+    def app_id(self) -> str:
+        """The application that it serves."""
+        return self._options.app_id
+
+    @property
+    def identity(self) -> BuildIdentity:
+        """Which program it is; known as soon as it listens."""
+        assert self._identity is not None, "the backend has not been selected yet"
+        return self._identity
+
+    @property
+    def http_port(self) -> int:
+        """The HTTP port; inside the block, the real one."""
+        return self._ports[0]
+
+    @property
+    def grpc_port(self) -> int:
+        """The gRPC port; inside the block, the real one."""
+        return self._ports[1]
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it takes calls: it has started, and is not stopping."""
+        return self._is_serving
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether calls can succeed: it takes them, and the engine is ready."""
+        return self._is_serving and self._engine is not None and self._engine.is_ready
+
+    @property
+    def connected_workers(self) -> int:
+        """Open work-item streams."""
+        return 0 if self._engine is None else self._engine.connected_workers
+
+    def request_stop(self, reason: str) -> None:
+        """Let `wait_for_stop` return, or end the start if it is still going on; returns at once."""
+        if not self._stop_requested.is_set():
+            _log.info("stopping", extra={"reason": reason})
+            self._stop_requested.set()
+            self._starting.interrupt()
+
+    async def wait_for_stop(self) -> None:
+        """Return when somebody requested a stop."""
+        await self._stop_requested.wait()
+
+    async def __aenter__(self) -> Self:
+        """Start. If a stop is requested meanwhile, the block is entered at once without being ready.
+
+        Raises:
+            DurahubError: The configuration, the plugin, the store or a port does not allow to start.
+        """
+        async with AsyncExitStack() as stack:
+            async with self._starting:
+                await self._start(stack)
+            self._running = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._is_serving = False
+        await self._running.__aexit__(kind, error, traceback)
+        _log.info("stopped")
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        clock = SystemClock()
+        began_s = clock.monotonic_s()
+        configuration = load_configuration(self._options.config_paths, environ=self._environ)
+        _report_notices(configuration)
+        backend = self._create_backend(configuration)
+        engine = Engine(backend, self._engine_options(configuration), clock=clock)
+        self._engine = engine
+        self._hosts = usable_addresses(self._options.hosts)
+        # Servers come first: a port in use is found out before anything touches the store.
+        await self._start_http(stack)
+        grpc_server = await self._enter_grpc(stack, engine)
+        await engine.start()
+        stack.push_async_callback(self._stop_engine, engine)
+        await grpc_server.start()
+        self._is_serving = True
+        self._report_start(backend, clock.monotonic_s() - began_s)
+
+    def _create_backend(self, configuration: Configuration) -> Backend:
+        verdict = select(
+            self._edition,
+            configuration.backend_type,
+            scan(),
+            location=configuration.backend_location,
+        )
+        plugin = load(verdict)
+        self._identity = BuildIdentity(
+            version=core_version(),
+            edition=self._edition.name,
+            backend_type=plugin.name,
+            backend_distribution=verdict.candidate.distribution,
+            backend_version=verdict.candidate.version,
+        )
+        return plugin.create(validate_store_configuration(plugin.settings, configuration))
+
+    def _engine_options(self, configuration: Configuration) -> EngineOptions:
+        return EngineOptions(
+            app_id=self._options.app_id,
+            max_concurrent_workflows=configuration.max_concurrent_workflows,
+            max_concurrent_activities=configuration.max_concurrent_activities,
+            max_message_bytes=self._options.max_message_bytes,
+            namespace=self._options.namespace,
+        )
+
+    async def _start_http(self, stack: AsyncExitStack) -> None:
+        app = build_http_app(self, api_token=self._options.api_token)
+        server = HttpServer(app, hosts=self._hosts, port=self._options.http_port)
+        await stack.enter_async_context(server)
+        self._ports = (server.port, self._options.grpc_port)
+
+    async def _enter_grpc(self, stack: AsyncExitStack, engine: Engine) -> GrpcServer:
+        server = GrpcServer(
+            taskhub_routes(engine),
+            hosts=self._hosts,
+            port=self._options.grpc_port,
+            max_message_bytes=self._options.max_message_bytes,
+            api_token=self._options.api_token,
+        )
+        await stack.enter_async_context(server)
+        stack.push_async_callback(server.stop, _LAST_ANSWERS_S)
+        self._ports = (self.http_port, server.port)
+        return server
+
+    async def _stop_engine(self, engine: Engine) -> None:
+        await engine.close_streams()
+        await engine.stop(self._options.graceful_shutdown_s)
+
+    def _report_start(self, backend: Backend, elapsed_s: float) -> None:
+        _log.info(
+            "listening",
+            extra={
+                "addresses": ",".join(self._hosts),
+                "http_port": self.http_port,
+                "grpc_port": self.grpc_port,
+                "backend": self.identity.backend_type,
+                "store": backend.describe(),
+            },
+        )
+        elapsed_ms = round(elapsed_s * 1000)
+        _log.info("dapr initialized. Status: Running. Init Elapsed %dms", elapsed_ms)
+
+
+async def serve_until_stopped(sidecar: Sidecar) -> None:
+    """Run a sidecar until SIGINT, SIGTERM or a request to stop; a second signal ends the process at once.
+
+    Raises:
+        DurahubError: It could not start.
+    """
+    with stop_on_signals(sidecar.request_stop):
+        async with sidecar:
+            await sidecar.wait_for_stop()
+
+
+def _report_notices(configuration: Configuration) -> None:
+    for notice in configuration.not_in_effect:
+        _log.warning(notice)
+    if configuration.ignored_sections:
+        _log.info(
+            "sections of the configuration that do not concern workflows are ignored",
+            extra={"sections": ",".join(configuration.ignored_sections)},
+        )

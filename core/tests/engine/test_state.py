@@ -1,0 +1,145 @@
+"""Folding a history: the same however it is cut, and equal to the plain definition of a wait."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from durahub.engine.state import InstanceState, Wait, fold, resolved_wait, scheduled_wait
+from durahub.protocol import messages as pb
+from durahub.types import AppId
+from hypothesis import given
+from hypothesis import strategies as st
+
+from .making import (
+    child_completed,
+    child_created,
+    child_failed,
+    opened,
+    raised,
+    raws,
+    resumed,
+    scheduled,
+    started,
+    suspended,
+    task_completed,
+    task_failed,
+    timer_created,
+    timer_fired,
+)
+from .strategies import histories, ids
+
+
+@given(histories, st.data())
+def test_fold_in_any_split_equals_fold_at_once(
+    history: list[pb.HistoryEvent], data: st.DataObject
+) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(history)), max_size=4)))
+    state = InstanceState()
+    for begin, end in zip([0, *cuts], [*cuts, len(history)], strict=True):
+        for event in history[begin:end]:
+            state.apply(event)
+    assert state == fold(raws(history))
+    assert state.events == len(history)
+
+
+@given(histories)
+def test_fold_of_any_history_agrees_with_the_definition_of_waits(
+    history: list[pb.HistoryEvent],
+) -> None:
+    state = fold(raws(history))
+    planned = {wait for wait in map(scheduled_wait, history) if wait}
+    resolved = {wait for wait in map(resolved_wait, history) if wait}
+    timers_of_events = {Wait("timer", number) for number in event_timers_taken(history)}
+    assert state.settled == resolved | timers_of_events
+    assert state.open == planned - state.settled
+    assert all(state.knows(wait) for wait in planned)
+
+
+def event_timers_taken(history: list[pb.HistoryEvent]) -> set[int]:
+    """Follow the rule literally: each external event ends the oldest wait for it that goes on."""
+    waiting: list[tuple[str, int]] = []
+    gone: set[int] = set()
+    taken: set[int] = set()
+    for event in history:
+        if event.HasField("timerCreated") and event.timerCreated.HasField("externalEvent"):
+            if event.eventId not in gone:
+                waiting.append((event.timerCreated.externalEvent.name.upper(), event.eventId))
+        elif event.HasField("timerFired"):
+            gone.add(event.timerFired.timerId)
+            waiting = [one for one in waiting if one[1] not in gone]
+        elif event.HasField("eventRaised"):
+            name = event.eventRaised.name.upper()
+            mine = next((one for one in waiting if one[0] == name), None)
+            if mine is not None:
+                waiting.remove(mine)
+                gone.add(mine[1])
+                taken.add(mine[1])
+                waiting = [one for one in waiting if one[1] not in gone]
+    return taken
+
+
+@given(ids)
+def test_settle_by_completion_or_failure_closes_the_same_wait(number: int) -> None:
+    for resolution in (task_completed, task_failed):
+        state = fold(raws([scheduled(number), resolution(number)]))
+        assert (state.open, state.settled) == (set(), {Wait("task", number)})
+    for resolution in (child_completed, child_failed):
+        state = fold(raws([child_created(number), resolution(number)]))
+        assert (state.open, state.settled) == (set(), {Wait("child", number)})
+    state = fold(raws([timer_created(number), timer_fired(number)]))
+    assert (state.open, state.settled) == (set(), {Wait("timer", number)})
+
+
+def test_settle_of_one_kind_leaves_the_same_number_of_another_kind_open() -> None:
+    state = fold(raws([scheduled(0), timer_created(0), child_created(0), timer_fired(0)]))
+    assert state.open == {Wait("task", 0), Wait("child", 0)}
+
+
+def test_resolve_before_schedule_never_reopens_the_wait() -> None:
+    state = fold(raws([task_completed(4), scheduled(4)]))
+    assert state.open == set()
+
+
+def test_raise_with_several_waits_takes_the_oldest_of_that_name() -> None:
+    state = fold(
+        raws(
+            [
+                timer_created(1, "Paid"),
+                timer_created(2, "PAID"),
+                timer_created(3, "shipped"),
+                raised("paid"),
+            ]
+        )
+    )
+    assert state.open == {Wait("timer", 2), Wait("timer", 3)}
+    assert state.event_timers["PAID"] == deque([2])
+
+
+def test_raise_after_the_oldest_timer_fired_takes_the_next() -> None:
+    state = fold(
+        raws([timer_created(1, "paid"), timer_created(2, "paid"), timer_fired(1), raised("Paid")])
+    )
+    assert state.settled == {Wait("timer", 1), Wait("timer", 2)}
+
+
+def test_raise_without_a_wait_leaves_later_waits_alone() -> None:
+    state = fold(raws([raised("paid"), timer_created(1, "paid")]))
+    assert state.open == {Wait("timer", 1)}
+
+
+def test_fold_of_a_run_keeps_start_children_patches_and_version() -> None:
+    turn = opened()
+    turn.workflowStarted.version.patches.extend(["a", "b"])
+    turn.workflowStarted.version.name = "v2"
+    away = child_created(7, "far")
+    away.router.targetAppID = "stock"
+    state = fold(raws([turn, started("in"), child_created(6, "near"), away, started("again")]))
+    assert state.start is not None
+    assert state.start.executionStarted.input.value == "in"
+    assert [ref[:2] for ref in state.children] == [("near", None), ("far", AppId("stock"))]
+    assert (state.patches, state.version_name) == (["a", "b"], "v2")
+
+
+def test_fold_of_pauses_keeps_the_last_word() -> None:
+    assert fold(raws([suspended(), resumed(), suspended()])).suspended
+    assert not fold(raws([suspended(), resumed()])).suspended
