@@ -31,7 +31,12 @@ from durahub.backend import (
 from durahub.clock import END_OF_TIME, Clock
 from durahub.engine.batches import exclusive_keys
 from durahub.engine.retry import Backoff
-from durahub.errors import BackendError, BackendUnavailableError, SessionFencedError
+from durahub.errors import (
+    BackendError,
+    BackendUnavailableError,
+    SessionFencedError,
+    ShuttingDownError,
+)
 from durahub.types import InstanceKey, SessionId, TaskKey
 
 log = logging.getLogger("durahub.engine.lane")
@@ -93,6 +98,7 @@ class StoreLane:
         self._next_look_s: float = 0.0
         self._is_unsure = False
         self._is_fenced = False
+        self._is_closed = False
         self._is_starved = False
         self._alone = 0
         self._backoff = Backoff()
@@ -106,7 +112,13 @@ class StoreLane:
         """Make one operation durable and return what became of it.
 
         Waits while the store is unavailable. A cancelled call's operation may still take effect.
+
+        Raises:
+            ShuttingDownError: The lane is closed; nothing was written.
+            BackendError: The store can't take this operation, whoever asks how often.
         """
+        if self._is_closed:
+            raise ShuttingDownError
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((operation, future))
         self._drained.clear()
@@ -153,6 +165,14 @@ class StoreLane:
         """Return when everything that waits now is written."""
         await self._drained.wait()
 
+    def close(self) -> None:
+        """Take no more writes; those that still wait are given up."""
+        self._is_closed = True
+        for _, future in self._waiting:
+            if not future.done():
+                future.set_exception(ShuttingDownError())
+        self._waiting.clear()
+
     async def _idle(self) -> None:
         if self._waiting or self._look or self._is_unsure:
             return
@@ -198,6 +218,9 @@ class StoreLane:
         room = self._intake.room(urgent=urgent)
         try:
             applied = await self._backend.apply(self._session_id, operations, room)
+        except asyncio.CancelledError:
+            self._waiting.extendleft(reversed(batch))
+            raise
         except BackendError as error:
             if error.retryable or isinstance(error, SessionFencedError) or len(batch) > 1:
                 self._waiting.extendleft(reversed(batch))

@@ -24,7 +24,15 @@ from durahub.errors import (
     ShuttingDownError,
 )
 from durahub.protocol import messages as pb
-from durahub.server.rpc import CallContext, Route, RpcError, StatusCode, StreamRoute, UnaryRoute
+from durahub.server.rpc import (
+    SHUTTING_DOWN,
+    CallContext,
+    Route,
+    RpcError,
+    StatusCode,
+    StreamRoute,
+    UnaryRoute,
+)
 
 log = logging.getLogger("durahub.server.taskhub")
 
@@ -33,7 +41,7 @@ RequestT = TypeVar("RequestT", bound=Message)
 _STATUS_OF: tuple[tuple[type[Exception], StatusCode], ...] = (
     (InstanceExistsError, StatusCode.ALREADY_EXISTS),
     (InvalidRequestError, StatusCode.INVALID_ARGUMENT),
-    (ShuttingDownError, StatusCode.CANCELLED),
+    (ShuttingDownError, StatusCode.UNAVAILABLE),
     (RequestError, StatusCode.UNKNOWN),
     (CapabilityNotSupportedError, StatusCode.UNIMPLEMENTED),
     (BackendUnavailableError, StatusCode.UNAVAILABLE),
@@ -122,7 +130,7 @@ class _TaskHubService:
             async for item in items:
                 yield item
         except ShuttingDownError as error:
-            raise _rpc_error(error) from error
+            raise RpcError(StatusCode.CANCELLED, SHUTTING_DOWN) from error
         finally:
             await items.aclose()
             log.info("work item stream closed")
