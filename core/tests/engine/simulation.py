@@ -40,7 +40,7 @@ class Run:
             making.stored(*events, number=self.last_number, at=self.now, execution_id=execution_id)
         )
 
-    def plan(self, *, status: int = 0) -> TurnPlan:
+    def plan(self) -> TurnPlan:
         due = sorted(
             (timer for timer in self.timers.values() if timer.due_at <= self.now),
             key=lambda timer: (timer.due_at, timer.timer_id),

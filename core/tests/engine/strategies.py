@@ -6,9 +6,12 @@ from datetime import timedelta
 
 from durahub.protocol import messages as pb
 from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from . import making
+
+quickly = settings(max_examples=50, deadline=None)
 
 ids = st.sampled_from([-1, 0, 1, 2, 3, 2**31 - 1])
 names = st.sampled_from(["paid", "PAID", "Shipped", "straße", ""])

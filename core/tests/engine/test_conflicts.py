@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from . import making
 from .making import APP, KEY, NOW, RUN
 from .simulation import Run, decided
+from .strategies import quickly
 
 verdicts = st.dictionaries(
     st.sampled_from([InstanceKey(APP, name) for name in ("a", "b", "c", "d", "e")]),
@@ -28,6 +29,7 @@ verdicts = st.dictionaries(
 )
 
 
+@quickly
 @given(verdicts)
 def test_resolve_occupied_with_any_verdicts_answers_each_child_once(
     occupied: dict[InstanceKey, int | None],

@@ -13,7 +13,7 @@ from hypothesis import given
 from . import making
 from .making import APP, NOW, SECOND
 from .simulation import Run, begun, decided
-from .strategies import texts
+from .strategies import quickly, texts
 
 
 def reached(deliveries: tuple[Deliver, ...]) -> set[InstanceKey]:
@@ -27,6 +27,7 @@ def reached(deliveries: tuple[Deliver, ...]) -> set[InstanceKey]:
     return set(events)
 
 
+@quickly
 @given(texts)
 def test_terminate_without_an_answer_to_it_is_enforced_with_its_output(
     output: str | None,

@@ -270,3 +270,21 @@ async def test_suspend_and_resume_racing_hang_nobody() -> None:
         for task in waiting:
             task.cancel()
         assert not waiting
+
+
+async def test_suspend_and_resume_through_two_sidecars_hang_nobody() -> None:
+    store = MemoryStore()
+    async with (
+        running(WatchedBackend(store)) as one,
+        running(WatchedBackend(store)) as two,
+        working(two, waiting_for(1)),
+    ):
+        await start(one, "a")
+        calls = [
+            call(engine, "a") for _ in range(5) for call, engine in ((suspend, one), (resume, two))
+        ]
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        _, waiting = await asyncio.wait(tasks, timeout=1)
+        for task in waiting:
+            task.cancel()
+        assert not waiting

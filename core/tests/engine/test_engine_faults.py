@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
 from durahub.backend import CommitTurn, Deliver
@@ -13,12 +13,12 @@ from durahub.engine import Engine
 from durahub.errors import (
     BackendError,
     BackendUnavailableError,
-    InstanceExistsError,
     SessionFencedError,
 )
 from durahub.protocol import messages as pb
 
 from . import making
+from .faults import READS, STEPS, failing, insist, quick_failed
 from .hub import (
     FOR_EVER,
     WatchedBackend,
@@ -35,36 +35,6 @@ from .hub import (
     until,
 )
 from .worker import Turn, fan_out, nothing_to_do, sequence, waiting_for, working
-
-STEPS = ("apply", "claim_instances", "claim_activities", "release_except", "heartbeat")
-READS = ("get", "history", "list_instances")
-
-
-def failing(
-    source: random.Random, names: tuple[str, ...], share: float
-) -> Callable[[str], Awaitable[None]]:
-    """Return a step that fails at random, after a few turns of the loop."""
-    delay = jitter(source)
-
-    async def step(name: str) -> None:
-        await delay(name)
-        if name in names and source.random() < share:
-            raise BackendUnavailableError(f"{name}: injected")
-
-    return step
-
-
-async def insist(call: Callable[[], Awaitable[object]]) -> None:
-    """Call as a client that tries again when it is told that it may."""
-    while True:
-        try:
-            await call()
-        except BackendUnavailableError:
-            await asyncio.sleep(0)
-        except InstanceExistsError:
-            return
-        else:
-            return
 
 
 async def check(engine: Engine, names: list[str], output: str, tasks: int) -> None:
@@ -86,11 +56,6 @@ async def check(engine: Engine, names: list[str], output: str, tasks: int) -> No
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back off for moments only."""
     monkeypatch.setattr("durahub.engine.retry.Backoff.failed", quick_failed)
-
-
-def quick_failed(backoff: object) -> float:
-    backoff.attempts += 1
-    return 0.0005
 
 
 @pytest.mark.usefixtures("quick")

@@ -86,7 +86,24 @@ async def test_corrupt_rows_park_their_instance_and_no_other(damage: Damage) -> 
             await settled()
             assert row(engine, "bad").record.revision == revision
             assert row(engine, "bad").owner is None
-        assert await purge(engine, "bad", force=True) == 1
+        assert await purge(engine, "bad", force=True, recursive=True) == 1
+
+
+@pytest.mark.parametrize("damage", [truncate_history, lose_a_row])
+async def test_corrupt_descendant_holds_up_nobody_above_it(damage: Damage) -> None:
+    def parent(turn: Turn) -> list[pb.WorkflowAction]:
+        return [making.complete("over")] if turn.raised() else [making.child(0, "kid", "Kid")]
+
+    flows = {"Flow": parent, "Kid": nothing_to_do}
+    async with running() as engine, working(engine, flows):
+        await start(engine, "a")
+        await finished(engine, "kid")
+        damage(row(engine, "kid"))
+        await start(engine, "b")
+        async with asyncio.timeout(1):
+            await terminate(engine, "a", recursive=True)
+        await tell(engine, "b", "go")
+        assert (await finished(engine, "b")).output.value == "over"
 
 
 async def test_corrupt_activity_fails_alone_and_the_engine_lives() -> None:
@@ -226,6 +243,23 @@ async def test_lack_of_the_version_in_a_rolling_upgrade_goes_to_the_worker_that_
             await settled()
             old.leave()
             await until(lambda: row(engine, "a").record.status.is_terminal, within_s=1)
+
+
+async def test_lack_of_the_version_with_both_workers_staying_finds_the_right_one() -> None:
+    async with (
+        running(safety_poll=FOR_EVER) as engine,
+        working(engine, lambda _: [making.lack_version()], silent=True) as old,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(start(engine, "a"))
+        await until(lambda: len(old.items) == 1)
+        async with working(engine, nothing_to_do):
+            await settled()
+            old.silent = False
+            await old.answer(old.items[0])
+            await asyncio.sleep(0.1)
+            assert len(old.items) < 20
+            assert await status(engine, "a") == "COMPLETED"
 
 
 async def test_terminate_that_waits_when_the_instance_parks_is_told() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from . import making
 from .making import FOREVER, KEY, NOW, RUN, SECOND
 from .simulation import Run, begun, decided
-from .strategies import deliveries, texts
+from .strategies import deliveries, quickly, texts
 
 
 def carried(outcome: TurnOutcome) -> list[pb.HistoryEvent]:
@@ -24,6 +24,7 @@ def carried(outcome: TurnOutcome) -> list[pb.HistoryEvent]:
     return list(pb.EventBatch.FromString(following.start.payload).events)
 
 
+@quickly
 @given(texts, st.lists(deliveries, max_size=4))
 def test_continue_as_new_carries_events_in_order_behind_the_start(
     value: str | None, events: list[pb.HistoryEvent]

@@ -26,9 +26,10 @@ from .making import (
     timer_created,
     timer_fired,
 )
-from .strategies import histories, ids
+from .strategies import histories, ids, quickly
 
 
+@quickly
 @given(histories, st.data())
 def test_fold_in_any_split_equals_fold_at_once(
     history: list[pb.HistoryEvent], data: st.DataObject
@@ -42,6 +43,7 @@ def test_fold_in_any_split_equals_fold_at_once(
     assert state.events == len(history)
 
 
+@quickly
 @given(histories)
 def test_fold_of_any_history_agrees_with_the_definition_of_waits(
     history: list[pb.HistoryEvent],
@@ -78,6 +80,7 @@ def event_timers_taken(history: list[pb.HistoryEvent]) -> set[int]:
     return taken
 
 
+@quickly
 @given(ids)
 def test_settle_by_completion_or_failure_closes_the_same_wait(number: int) -> None:
     for resolution in (task_completed, task_failed):

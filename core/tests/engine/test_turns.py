@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from . import making
 from .simulation import Run, begun, decided
-from .strategies import any_actions, inboxes, plain_actions, responses
+from .strategies import any_actions, inboxes, plain_actions, quickly, responses
 
 ENDED = {
     RuntimeStatus.COMPLETED,
@@ -29,6 +29,7 @@ ENDED = {
 turns = st.lists(st.tuples(inboxes, responses(any_actions, distinct=True)), min_size=1, max_size=4)
 
 
+@quickly
 @given(turns)
 def test_decide_over_any_run_keeps_every_promise(
     script: list[tuple[list[pb.HistoryEvent], pb.WorkflowResponse]],
@@ -132,6 +133,7 @@ def children_answered(outcome: TurnOutcome) -> list[Wait]:
     return [Wait("child", number) for number in sorted([*started, *failed])]
 
 
+@quickly
 @given(responses(plain_actions, distinct=False))
 def test_decide_on_an_id_used_twice_in_one_answer_never_schedules_twice(
     answer: pb.WorkflowResponse,
@@ -146,6 +148,7 @@ def test_decide_on_an_id_used_twice_in_one_answer_never_schedules_twice(
     assert all(count == 1 for count in waits.values())
 
 
+@quickly
 @given(responses(any_actions, distinct=True), st.booleans())
 def test_decide_with_a_termination_waiting_never_lets_the_instance_go_on(
     answer: pb.WorkflowResponse,
@@ -163,6 +166,7 @@ def test_decide_with_a_termination_waiting_never_lets_the_instance_go_on(
         assert outcome.commit.next_generation is None
 
 
+@quickly
 @given(responses(any_actions, distinct=True))
 def test_decide_is_a_function_of_what_it_is_given(answer: pb.WorkflowResponse) -> None:
     outcomes = []
@@ -209,6 +213,7 @@ def test_settle_idle_with_nothing_new_only_clears_the_inbox() -> None:
     outcome = settle_idle(plan, "half", making.context())
     assert outcome.commit == CommitTurn(
         key=making.KEY,
+        execution_id=run.plan().execution_id,
         revision=1,
         status=RuntimeStatus.RUNNING,
         updated_at=making.NOW,

@@ -252,3 +252,18 @@ def waiting_for(count: int, name: str = "go") -> Workflow:
         return [making.complete(",".join(data))] if len(data) >= count else []
 
     return flow
+
+
+def adding_up(total: int, at_once: int = 7) -> Workflow:
+    """Return a workflow that keeps what it has seen as its input and carries over the rest."""
+
+    def flow(turn: Turn) -> list[pb.WorkflowAction]:
+        seen = turn.input.split(",") if turn.input else []
+        events = [event for event in turn.events if event.HasField("eventRaised")]
+        taken, left = events[:at_once], events[at_once:]
+        seen += [event.eventRaised.input.value for event in taken]
+        if len(seen) >= total:
+            return [making.complete(",".join(seen))]
+        return [making.continue_as_new(",".join(seen), left)] if taken else []
+
+    return flow

@@ -61,7 +61,7 @@ class Deliver:
 
     An instance that has a not-before time stays asleep until then, and a parked one stays parked, unless
     `expedite` is set, which removes the not-before time. Without messages and with `expedite` it merely
-    wakes the instance.
+    makes the instance due, until its next turn or release.
 
     Result: `Delivered`, `InstanceMissing`, or `InstanceEnded` (nothing was appended).
 
@@ -97,7 +97,8 @@ class NextGeneration:
 class CommitTurn:
     """Make what one turn decided durable, all of it or nothing, and give the instance back.
 
-    Refused with `NotOwner` if the session does not own the instance or its revision is not `revision`;
+    Refused with `NotOwner` if the session does not own the instance, its revision is not `revision`, or
+    its generation is not `execution_id` (a purged id that was created anew has old revisions again);
     with `ChildrenExist` if a child's id is occupied (see `CreateInstance.replaces`). A refused turn has
     changed nothing: after `ChildrenExist` the session still owns the instance.
 
@@ -123,6 +124,7 @@ class CommitTurn:
 
     Attributes:
         key: Which instance.
+        execution_id: The generation that the turn was computed from.
         revision: The revision that the turn was computed from.
         status: New status.
         updated_at: The record's `last_updated_at`.
@@ -142,6 +144,7 @@ class CommitTurn:
     """
 
     key: InstanceKey
+    execution_id: ExecutionId
     revision: int
     status: RuntimeStatus
     updated_at: datetime

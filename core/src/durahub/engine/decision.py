@@ -110,6 +110,7 @@ def settle_idle(plan: TurnPlan, custom_status: str | None, context: TurnContext)
     suspended = RuntimeStatus.SUSPENDED if plan.state.suspended else RuntimeStatus.RUNNING
     commit = CommitTurn(
         key=record.key,
+        execution_id=record.execution_id,
         revision=record.revision,
         status=suspended,
         updated_at=context.now,
@@ -223,6 +224,7 @@ def _outcome(draft: Draft, response: pb.WorkflowResponse) -> TurnOutcome:
     record = plan.claimed.record
     commit = CommitTurn(
         key=record.key,
+        execution_id=record.execution_id,
         revision=record.revision,
         status=_status(plan, completed),
         updated_at=now,

@@ -31,6 +31,7 @@ def next_generation(
     payload = batch_of(start, *carried)
     return CommitTurn(
         key=record.key,
+        execution_id=record.execution_id,
         revision=record.revision,
         status=RuntimeStatus.RUNNING,
         updated_at=context.now,

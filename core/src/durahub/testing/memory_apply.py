@@ -166,7 +166,10 @@ class Batch:
     def commit_turn(self, operation: CommitTurn) -> Result:
         """Carry out one turn."""
         row = self.owned(operation.key)
-        if row is None or row.record.revision != operation.revision:
+        if row is None or (row.record.execution_id, row.record.revision) != (
+            operation.execution_id,
+            operation.revision,
+        ):
             return NotOwner()
         occupants = [self.occupant(child) for child in operation.children]
         if any(occupants):

@@ -89,7 +89,8 @@ class SqliteBackend(Backend):
 
     async def create_hub(self) -> None:
         """Create the tables, or bring older ones up to date."""
-        await self._opened().alter(schema.upgrade)
+        place = self.describe()
+        await self._opened().alter(lambda connection, now: schema.upgrade(connection, now, place))
 
     async def delete_hub(self) -> None:
         """Drop the tables; the file stays, and its space is used again."""

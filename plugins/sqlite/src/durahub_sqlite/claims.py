@@ -53,9 +53,9 @@ ORDER BY m.instance, m.message_id
 
 DUE_TIMERS = f"""
 SELECT t.instance, t.timer_id, t.due_at, t.payload
-FROM json_each(?1) AS c CROSS JOIN timers AS t
+FROM json_each(?) AS c CROSS JOIN timers AS t
 WHERE t.instance = c.value AND t.timer_id IN (
-  SELECT w.timer_id FROM timers AS w WHERE w.instance = c.value AND w.due_at <= ?2
+  SELECT w.timer_id FROM timers AS w WHERE w.instance = c.value AND w.due_at <= ?
   ORDER BY w.due_at, w.timer_id LIMIT {MESSAGES_PER_CLAIM})
 ORDER BY t.instance, t.due_at, t.timer_id
 """  # noqa: S608 - made of constants
@@ -99,8 +99,8 @@ def claim_instances(
     numbers = tuple(row.instance for row, _ in sound)
     if sound:
         connection.execute(OWN_INSTANCES, (session.number, id_list(numbers)))
-    damaged = [values_of(row) for row in rows if row.wake_at is None]
-    run_rows(connection, PUT_INSTANCES, damaged)
+    # All were due; those that are no longer have just been parked.
+    run_rows(connection, PUT_INSTANCES, [values_of(row) for row in rows if row.wake_at is None])
     claims = InstanceClaims(
         instances=hand_over(connection, sound, now),
         next_due_at=_next_due_at(connection, session, now),

@@ -57,7 +57,8 @@ def translate_errors(place: str) -> Iterator[None]:
         raise BackendError(f"{place}: a number does not fit into 64 bits") from error
     except OSError as error:
         detail = error.strerror or type(error).__name__
-        raise BackendError(f"{place}: {detail}; check the path and the rights on it") from error
+        at = "" if error.filename is None else f" at {error.filename}"
+        raise BackendError(f"{place}: {detail}{at}; check the path and the rights on it") from error
 
 
 def _translated(place: str, error: sqlite3.Error) -> BackendError:

@@ -107,8 +107,8 @@ def _open_file(path: Path, settings: SqliteSettings) -> OpenFiles:
         files.writer = _connect(f"{path.as_uri()}?mode=rw")
         undo.callback(files.writer.close)
         # Before anything is changed: the file may belong to someone else.
-        files.version = find_version(files.writer)
-        _prepare_writer(files.writer, settings)
+        files.version = find_version(files.writer, str(path))
+        _prepare_writer(files.writer, path, settings)
         for _ in range(READERS):
             reader = _connect(f"{path.as_uri()}?mode=ro")
             undo.callback(reader.close)
@@ -118,11 +118,11 @@ def _open_file(path: Path, settings: SqliteSettings) -> OpenFiles:
     return files
 
 
-def _prepare_writer(writer: sqlite3.Connection, settings: SqliteSettings) -> None:
+def _prepare_writer(writer: sqlite3.Connection, path: Path, settings: SqliteSettings) -> None:
     (mode,) = writer.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise BackendError(
-            f"the file can't use a write-ahead log (journal mode {mode}); it has to be on a local"
+            f"{path} can't use a write-ahead log (journal mode {mode}); it has to be on a local"
             " disk, not on a network file system"
         )
     writer.execute(f"PRAGMA synchronous = {settings.synchronous}")
@@ -139,8 +139,12 @@ def _connect(name: str) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=_STATEMENTS,
     )
-    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    connection.execute("PRAGMA temp_store = MEMORY")
+    try:
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -36,13 +36,14 @@ HISTORY = "SELECT seq, event FROM history WHERE instance = ? ORDER BY seq"
 _BRANCH = """
 SELECT * FROM (
   SELECT instance, created_at FROM instances
-  WHERE app_id = ?1 AND status = {status} AND (created_at, instance) > (?2, ?3) AND created_at < ?4
-  ORDER BY created_at, instance LIMIT ?5)
+  WHERE app_id = :app_id AND status = {status}
+    AND (created_at, instance) > (:created_at, :instance) AND created_at < :end
+  ORDER BY created_at, instance LIMIT :limit)
 """
 
 _PAGE = f"""
 SELECT {SELECTED}
-FROM ({{branches}} ORDER BY created_at, instance LIMIT ?5) AS page
+FROM ({{branches}} ORDER BY created_at, instance LIMIT :limit) AS page
 CROSS JOIN instances AS i ON i.instance = page.instance
 ORDER BY page.created_at, page.instance
 """  # noqa: S608 - made of constants
@@ -89,15 +90,16 @@ def list_instances(connection: sqlite3.Connection, query: InstanceQuery) -> Inst
         BackendError: The page token is not one of this backend.
     """
     created_at, instance = _start(query)
-    end = NEVER + 1 if query.created_to is None else to_micros(query.created_to)
     statuses = query.statuses or tuple(RuntimeStatus)
-    rows = [
-        InstanceRow(*columns)
-        for columns in connection.execute(
-            page_statement(tuple(sorted(set(statuses)))),
-            (query.app_id, created_at, instance, end, query.page_size + 1),
-        )
-    ]
+    parameters = {
+        "app_id": query.app_id,
+        "created_at": created_at,
+        "instance": instance,
+        "end": NEVER + 1 if query.created_to is None else to_micros(query.created_to),
+        "limit": query.page_size + 1,
+    }
+    statement = page_statement(tuple(sorted(set(statuses))))
+    rows = [InstanceRow(*columns) for columns in connection.execute(statement, parameters)]
     page = rows[: query.page_size]
     more = len(rows) > len(page)
     return InstancePage(

@@ -146,8 +146,12 @@ TABLES = (
 )
 
 
-def find_version(connection: sqlite3.Connection) -> int | None:
+def find_version(connection: sqlite3.Connection, place: str) -> int | None:
     """Return the version of the task hub in the file, None if the file is empty.
+
+    Args:
+        connection: Where.
+        place: What the file is called in messages.
 
     Raises:
         BackendCorruptionError: The file belongs to something else, or lost its version.
@@ -161,21 +165,23 @@ def find_version(connection: sqlite3.Connection) -> int | None:
         return None
     if application_id != APPLICATION_ID:
         raise BackendCorruptionError(
-            "the file is a SQLite database of another program, not a task hub, and was left as it is;"
+            f"{place} is a SQLite database of another program, not a task hub, and was left as it is;"
             " name another file"
         )
     try:
         row = connection.execute("SELECT schema_version FROM meta").fetchone()
     except sqlite3.OperationalError as error:
         raise BackendCorruptionError(
-            f"the task hub lost its schema version ({error}); restore a backup"
+            f"the task hub in {place} lost its schema version ({error}); restore a backup"
         ) from error
     if row is None:
-        raise BackendCorruptionError("the task hub lost its schema version; restore a backup")
+        raise BackendCorruptionError(
+            f"the task hub in {place} lost its schema version; restore a backup"
+        )
     found: int = row[0]
     if found > SCHEMA_VERSION:
         raise SchemaVersionError(
-            f"the task hub has schema version {found}, and this program knows versions up to"
+            f"the task hub in {place} has schema version {found}, and this program knows versions up to"
             f" {SCHEMA_VERSION}: use the newer durahub-sqlite that wrote it, or a backup from before",
             found=found,
             supported=SCHEMA_VERSION,
@@ -183,9 +189,9 @@ def find_version(connection: sqlite3.Connection) -> int | None:
     return found
 
 
-def upgrade(connection: sqlite3.Connection, now: int) -> None:
+def upgrade(connection: sqlite3.Connection, now: int, place: str) -> None:
     """Create the tables, or bring older ones up to date; call it inside a transaction."""
-    found = find_version(connection)
+    found = find_version(connection, place)
     if found is None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     for step in _STEPS[found or 0 :]:

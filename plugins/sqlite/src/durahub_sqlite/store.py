@@ -125,7 +125,7 @@ class Store:
 
         def run(connection: sqlite3.Connection) -> None:
             alter(connection)
-            self.version = find_version(connection)
+            self.version = find_version(connection, self._place)
 
         async with self._writing:
             alter = self._in_transaction(work)

@@ -21,7 +21,7 @@ from durahub_sqlite.rows import InstanceRow, micros_of, record_of
 def commit_turn(batch: Batch, turn: CommitTurn) -> Result:
     """Take over a turn, unless its owner has lost the instance or a child's id is occupied."""
     row = batch.owned_instance(turn.key)
-    if row is None or row.revision != turn.revision:
+    if row is None or (row.execution_id, row.revision) != (turn.execution_id, turn.revision):
         return NotOwner()
     occupants = [find_occupant(batch, child) for child in turn.children]
     existing = tuple(record_of(occupant) for occupant in occupants if occupant is not None)

@@ -1,0 +1,47 @@
+"""Stores that fail, and clients that know it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from durahub.engine.retry import Backoff
+from durahub.errors import BackendUnavailableError, InstanceExistsError
+
+from .hub import jitter
+
+STEPS = ("apply", "claim_instances", "claim_activities", "release_except", "heartbeat")
+READS = ("get", "history", "list_instances")
+
+
+def failing(
+    source: random.Random, names: tuple[str, ...], share: float
+) -> Callable[[str], Awaitable[None]]:
+    """Return a step that fails at random, after a few turns of the loop."""
+    delay = jitter(source)
+
+    async def step(name: str) -> None:
+        await delay(name)
+        if name in names and source.random() < share:
+            raise BackendUnavailableError(f"{name}: injected")
+
+    return step
+
+
+async def insist(call: Callable[[], Awaitable[object]]) -> None:
+    """Call as a client that tries again when it is told that it may."""
+    while True:
+        try:
+            await call()
+        except BackendUnavailableError:
+            await asyncio.sleep(0)
+        except InstanceExistsError:
+            return
+        else:
+            return
+
+
+def quick_failed(backoff: Backoff) -> float:
+    backoff.attempts += 1
+    return 0.0005
