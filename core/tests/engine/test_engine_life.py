@@ -187,3 +187,22 @@ async def test_activity_of_another_application_runs_there() -> None:
         assert (await finished(mine, "a")).output.value == "0"
         assert worker.tasks == []
         assert len(others_worker.tasks) == 1
+
+
+async def test_stop_with_a_store_that_hangs_ends_the_calls_that_wait_for_it() -> None:
+    backend = WatchedBackend()
+
+    async def hang(name: str) -> None:
+        if name == "apply":
+            await asyncio.Event().wait()
+
+    async with running(backend) as engine, working(engine, waiting_for(1)):
+        await start(engine, "a")
+        backend.before = hang
+        calls = [asyncio.ensure_future(tell(engine, "a", "go")) for _ in range(2)]
+        await settled()
+    _, waiting = await asyncio.wait(calls, timeout=0.2)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert not waiting

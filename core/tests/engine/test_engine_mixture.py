@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import UTC, timedelta
 
 import pytest
 from durahub.engine import Engine
@@ -44,7 +44,7 @@ def naps(turn: Turn) -> list[pb.WorkflowAction]:
     count = len(turn.resolved)
     if count == 3:
         return [making.complete("rested", number=9)]
-    now = turn.request.newEvents[0].timestamp.ToDatetime()
+    now = turn.request.newEvents[0].timestamp.ToDatetime(UTC)
     return [making.sleep(count, now + timedelta(milliseconds=3 * count))]
 
 

@@ -11,7 +11,19 @@ from durahub.errors import ShuttingDownError
 from durahub.protocol import messages as pb
 
 from . import making
-from .hub import FOR_EVER, finished, history, row, running, settled, start, store_of, tell, until
+from .hub import (
+    FOR_EVER,
+    finished,
+    history,
+    row,
+    running,
+    settled,
+    start,
+    store_of,
+    tell,
+    terminate,
+    until,
+)
 from .worker import echo, fan_out, nothing_to_do, sequence, waiting_for, working
 
 
@@ -126,6 +138,39 @@ async def test_limits_with_work_left_by_a_busy_time_find_it_without_polling(limi
         for number in range(40):
             await finished(engine, str(number))
         await context.__aexit__(None, None, None)
+
+
+async def test_limits_hold_for_what_was_claimed_in_a_hurry_without_a_worker() -> None:
+    async with running(
+        max_concurrent_workflows=1, worker_grace=FOR_EVER, safety_poll=FOR_EVER
+    ) as engine:
+        names = [str(number) for number in range(20)]
+        async with working(engine, waiting_for(1)):
+            for name in names:
+                await start(engine, name)
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                group.create_task(terminate(engine, name))
+            await asyncio.sleep(0.02)
+            context = working(engine, waiting_for(1))
+            worker = await context.__aenter__()
+        await context.__aexit__(None, None, None)
+        assert worker.most_turns == 1
+
+
+async def test_limits_with_an_endless_loop_leave_room_for_others() -> None:
+    flows = {"Loop": lambda _: [making.continue_as_new()], "Flow": sequence(2)}
+    async with (
+        running(
+            max_concurrent_workflows=1, max_concurrent_activities=1, safety_poll=FOR_EVER
+        ) as engine,
+        working(engine, flows),
+    ):
+        await start(engine, "loop", "Loop")
+        for number in range(5):
+            await start(engine, str(number))
+            await finished(engine, str(number))
+        await terminate(engine, "loop")
 
 
 async def test_stream_of_an_old_sdk_gets_a_hundred_items_at_most() -> None:

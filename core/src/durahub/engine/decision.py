@@ -31,11 +31,11 @@ class Stall:
 
     Attributes:
         reason: For people.
-        retry: Whether to ask again soon: a worker that may be able to has come meanwhile.
+        refused_by: Streams of workers that lack what the turn needs; others may have it.
     """
 
     reason: str
-    retry: bool = False
+    refused_by: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,18 @@ Only links count, never ids: a child whose id belongs to somebody else by now, o
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from durahub.backend import Backend, InstanceRecord
 from durahub.engine.state import ChildRef, child_key, fold
+from durahub.errors import BackendCorruptionError
 from durahub.types import InstanceKey
+
+log = logging.getLogger("durahub.engine.descendants")
 
 
 class Descendant(NamedTuple):
@@ -26,9 +32,19 @@ class Descendant(NamedTuple):
 
 
 async def children_of(backend: Backend, key: InstanceKey) -> list[ChildRef]:
-    """Return what the present generation of an instance created; nothing if it is gone."""
-    (history,) = await backend.history([key])
-    return [] if history is None else fold(history.events).children
+    """Return what the present generation of an instance created; nothing if it is gone.
+
+    Nothing either if its history is damaged: who asks from above must not suffer for that.
+    """
+    try:
+        (history,) = await backend.history([key])
+        return [] if history is None else fold(history.events).children
+    except (DecodeError, BackendCorruptionError) as error:
+        log.warning(
+            "children of a damaged instance are not known",
+            extra={"instance_id": key.instance_id, "error": str(error)},
+        )
+        return []
 
 
 async def linked_children(

@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -90,6 +91,7 @@ class WorkItem:
         settled: Done once the answer is durable.
         token: The present dispatch's completion token.
         stream: Who has it.
+        avoid: Numbers of streams that are not asked while there are others.
         asked: Number of the stream that had it last.
     """
 
@@ -99,6 +101,7 @@ class WorkItem:
     settled: asyncio.Future[None]
     token: str = ""
     stream: WorkerStream | None = None
+    avoid: AbstractSet[int] = frozenset()
     asked: int = 0
 
 
@@ -117,9 +120,9 @@ class Dispatcher:
         self._orphaned = asyncio.Event()
         self._is_closed = False
 
-    def has_newer_worker(self, item: WorkItem) -> bool:
-        """Return whether a worker has connected since the one that was asked for an item."""
-        return self._connections > item.asked
+    def has_worker_beside(self, streams: AbstractSet[int]) -> bool:
+        """Return whether a worker is connected through a stream that is not one of these."""
+        return any(number not in streams for number in self._streams)
 
     def forget_history(self, instance_id: str) -> None:
         """Forget what streams were sent of an instance that has ended."""
@@ -132,17 +135,21 @@ class Dispatcher:
         return len(self._streams)
 
     async def ask(
-        self, name: ItemName, frame: Callable[[WorkerStream, str], bytes]
+        self,
+        name: ItemName,
+        frame: Callable[[WorkerStream, str], bytes],
+        avoid: AbstractSet[int] = frozenset(),
     ) -> tuple[Response, WorkItem]:
         """Have a worker do something, and return its answer with the item to `settle`.
 
-        Waits as long as it takes; a worker that goes away is replaced by the next one.
+        Waits as long as it takes; a worker that goes away is replaced by the next one. Streams whose
+        numbers are in `avoid` are asked only if there are no others.
 
         Raises:
             NoWorkerError: No worker was connected for the grace period.
         """
         loop = asyncio.get_running_loop()
-        item = WorkItem(name, frame, loop.create_future(), loop.create_future())
+        item = WorkItem(name, frame, loop.create_future(), loop.create_future(), avoid=avoid)
         self._by_name.setdefault(name, []).append(item)
         self._assign(item)
         try:
@@ -230,7 +237,7 @@ class Dispatcher:
                 item.response.set_exception(NoWorkerError())
 
     def _assign(self, item: WorkItem) -> None:
-        stream = self._choose(item.name)
+        stream = self._choose(item)
         if stream is None:
             self._pending.append(item)
             if self._is_closed:
@@ -245,8 +252,10 @@ class Dispatcher:
         stream.outbox.append(item)
         stream.wake.set()
 
-    def _choose(self, name: ItemName) -> WorkerStream | None:
-        open_streams = [stream for stream in self._streams.values() if stream.has_room]
+    def _choose(self, item: WorkItem) -> WorkerStream | None:
+        name = item.name
+        wanted = [stream for stream in self._streams.values() if stream.number not in item.avoid]
+        open_streams = [stream for stream in wanted or self._streams.values() if stream.has_room]
         if not open_streams:
             return None
         if name.task_id is None:
@@ -257,7 +266,10 @@ class Dispatcher:
         return min(open_streams, key=lambda stream: len(stream.in_flight))
 
     def _assign_pending(self) -> None:
-        while self._pending and any(stream.has_room for stream in self._streams.values()):
+        # Each once: what only a stream without room may take goes back to the end.
+        for _ in range(len(self._pending)):
+            if not any(stream.has_room for stream in self._streams.values()):
+                return
             self._assign(self._pending.popleft())
 
     def _disconnect(self, stream: WorkerStream) -> None:

@@ -70,8 +70,10 @@ def admit(state: InstanceState, claimed: ClaimedInstance) -> Admission:
     admission = Admission(suspended=state.suspended)
     desk = _Desk(state, admission)
     for arrivals in _start_first(_arrivals(claimed, admission.dropped)):
+        # What comes with the start was carried over, once; SDKs make equal events of equal ones then.
+        carried = _holds_start(arrivals)
         for arrival in arrivals:
-            desk.take(arrival)
+            desk.take(arrival, carried=carried)
     return admission
 
 
@@ -101,9 +103,11 @@ def _by_time(
 
 def _start_first(items: Iterable[list[Arrival]]) -> list[list[Arrival]]:
     """Put the message with the start first, as a whole: what it carries over comes with it."""
-    return sorted(
-        items, key=lambda arrivals: not any(a.event.HasField("executionStarted") for a in arrivals)
-    )
+    return sorted(items, key=lambda arrivals: not _holds_start(arrivals))
+
+
+def _holds_start(arrivals: list[Arrival]) -> bool:
+    return any(arrival.event.HasField("executionStarted") for arrival in arrivals)
 
 
 class _Desk:
@@ -116,20 +120,20 @@ class _Desk:
         self._settled: set[Wait] = set()
         self._event_timers: dict[str, deque[int]] = {}
 
-    def take(self, arrival: Arrival) -> None:
-        objection = self._objection(arrival.event)
+    def take(self, arrival: Arrival, *, carried: bool) -> None:
+        objection = self._objection(arrival.event, carried=carried)
         if objection is None:
             self._admission.accepted.append(arrival)
         else:
             kind = arrival.event.WhichOneof("eventType")
             self._admission.dropped.append(f"{kind}: {objection}")
 
-    def _objection(self, event: pb.HistoryEvent) -> str | None:
+    def _objection(self, event: pb.HistoryEvent, *, carried: bool) -> str | None:
         match event.WhichOneof("eventType"):
             case "executionStarted":
                 return self._start()
             case "executionTerminated" | "executionSuspended" | "executionResumed" | "eventRaised":
-                return self._request(event)
+                return self._request(event, carried=carried)
             case _:
                 return self._resolve(event)
 
@@ -139,9 +143,10 @@ class _Desk:
         self._started = True
         return None
 
-    def _request(self, event: pb.HistoryEvent) -> str | None:
+    def _request(self, event: pb.HistoryEvent, *, carried: bool) -> str | None:
         identity = request_identity(event)
-        if identity in self._state.requests or identity in self._admission.requests:
+        known = identity in self._state.requests or identity in self._admission.requests
+        if known and not carried:
             return "it was delivered before"
         self._admission.requests.add(identity)
         match event.WhichOneof("eventType"):

@@ -110,13 +110,15 @@ class TurnRunner:
         )
         now = self._services.clock.now()
         await self._services.lane.write(ParkInstance(key=record.key, reason=reason, updated_at=now))
-        self._services.watchers.tell(record.key, RuntimeStatus.STALLED)
+        stalled = replace(record, status=RuntimeStatus.STALLED)
+        self._services.watchers.tell(record.key, stalled)
 
     async def _execute(self, plan: TurnPlan, resident: Resident) -> None:
         outcome = await self._outcome(plan, resident)
         if isinstance(outcome, Stall):
             await self.park(plan.claimed.record, outcome.reason)
-            if outcome.retry:
+            if self._may_be_done_by_others(outcome.refused_by):
+                # Somebody came too late for this turn, and too early to find it parked.
                 self._services.retry_parked()
             return
         outcome = await self._reach_below_ended(plan, outcome)
@@ -137,15 +139,30 @@ class TurnRunner:
         too_large = oversize(plan, resident, self._services.options.max_message_bytes)
         if too_large is not None:
             return Stall(too_large)
-        name = ItemName(_id(plan), None)
-        response, item = await self._services.dispatcher.ask(name, turn_frame(plan, resident))
-        self._services.dispatcher.settle(item)
-        assert isinstance(response, pb.WorkflowResponse)
-        outcome = decide(plan, response, self._context(plan))
+        outcome = await self._ask_workers(plan, resident)
         if isinstance(outcome, Stall):
-            return replace(outcome, retry=self._services.dispatcher.has_newer_worker(item))
+            return outcome
         too_large = oversize_activity(outcome.commit, self._services.options.max_message_bytes)
         return Stall(too_large) if too_large is not None else outcome
+
+    async def _ask_workers(self, plan: TurnPlan, resident: Resident) -> TurnOutcome | Stall:
+        """Ask one worker after the other until one has the version that the instance runs on."""
+        dispatcher = self._services.dispatcher
+        frame = turn_frame(plan, resident)
+        refused_by: frozenset[int] = frozenset()
+        while True:
+            response, item = await dispatcher.ask(ItemName(_id(plan), None), frame, refused_by)
+            dispatcher.settle(item)
+            assert isinstance(response, pb.WorkflowResponse)
+            outcome = decide(plan, response, self._context(plan))
+            if not isinstance(outcome, Stall):
+                return outcome
+            refused_by |= {item.asked}
+            if not self._may_be_done_by_others(refused_by):
+                return replace(outcome, refused_by=refused_by)
+
+    def _may_be_done_by_others(self, refused_by: frozenset[int]) -> bool:
+        return bool(refused_by) and self._services.dispatcher.has_worker_beside(refused_by)
 
     async def _reach_below_ended(self, plan: TurnPlan, outcome: TurnOutcome) -> TurnOutcome:
         """Let a recursive termination reach what lives below children that have ended."""
@@ -193,7 +210,8 @@ class TurnRunner:
         if not commit.status.is_terminal and commit.next_generation is None:
             resident.absorb(revision, commit.history, outcome.history)
             self._services.residents.put(commit.key, resident)
-        self._services.watchers.tell(commit.key, commit.status, plan.admission.requests)
+        record = replace(plan.claimed.record, status=commit.status, revision=revision)
+        self._services.watchers.tell(commit.key, record, taken=plan.admission.requests)
         if commit.status.is_terminal:
             self._services.dispatcher.forget_history(_id(plan))
             log.info(

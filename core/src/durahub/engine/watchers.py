@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from durahub.backend import Backend
+from durahub.backend import Backend, InstanceRecord
 from durahub.engine.state import RequestIdentity
 from durahub.errors import InstanceNotFoundError
 from durahub.types import InstanceKey, RuntimeStatus
@@ -24,6 +24,7 @@ class Watch:
         key: The instance.
         condition: What its status has to be.
         request: Something that the call has sent: the wait also ends when it has been dealt with.
+        revision: The instance's revision when the call began to wait.
         result: The status at the end of the wait.
     """
 
@@ -31,6 +32,7 @@ class Watch:
     key: InstanceKey
     condition: Condition
     request: RequestIdentity | None
+    revision: int | None = None
     result: asyncio.Future[RuntimeStatus] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
@@ -44,6 +46,16 @@ class Watch:
         if not self.result.done():
             await self.watchers.look([self.key])
         return await self.result
+
+    def is_over(
+        self, record: InstanceRecord, taken: Collection[RequestIdentity], *, settled: bool
+    ) -> bool:
+        """Return whether a new sight of the instance ends the wait."""
+        if self.condition(record.status) or self.request in taken:
+            return True
+        if self.revision is None:
+            self.revision = record.revision
+        return settled and self.request is not None and record.revision > self.revision
 
 
 class Watchers:
@@ -68,35 +80,44 @@ class Watchers:
             if not watches:
                 del self._waiting[key]
 
-    async def look(self, keys: list[InstanceKey]) -> None:
-        """Read the present status of instances and tell whoever waits for them."""
+    async def look(self, keys: list[InstanceKey], *, settled: bool = False) -> None:
+        """Read how instances stand and tell whoever waits for them.
+
+        Args:
+            keys: Which.
+            settled: It is long ago that the waiting calls sent their requests: a turn that was committed
+                since, by whatever sidecar, has dealt with them.
+        """
         for key, view in zip(keys, await self._backend.get(keys), strict=True):
-            self.tell(key, None if view is None else view.record.status)
+            self.tell(key, None if view is None else view.record, settled=settled)
 
     async def look_at_all(self) -> None:
-        """Read the status of everything that is waited for: the net under lost hints."""
+        """Read how everything stands that is waited for: the net under lost hints."""
         if self._waiting:
-            await self.look(list(self._waiting))
+            await self.look(list(self._waiting), settled=True)
 
     def tell(
         self,
         key: InstanceKey,
-        status: RuntimeStatus | None,
+        record: InstanceRecord | None,
+        *,
         taken: Collection[RequestIdentity] = (),
+        settled: bool = False,
     ) -> None:
-        """Note that an instance has a status now; None: it does not exist.
+        """Note how an instance stands now.
 
         Args:
             key: The instance.
-            status: Its status.
+            record: Its record; only status and revision count. None: it does not exist.
             taken: Requests that were dealt with on the way there.
+            settled: See `look`.
         """
         for watch in self._waiting.get(key, ()):
             if watch.result.done():
                 continue
-            if status is None:
+            if record is None:
                 # The waiting call may be gone already, and then nobody reads this.
                 watch.result.set_exception(InstanceNotFoundError())
                 watch.result.exception()
-            elif watch.condition(status) or watch.request in taken:
-                watch.result.set_result(status)
+            elif watch.is_over(record, taken, settled=settled):
+                watch.result.set_result(record.status)
