@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 
-from durahub.engine.retry import Backoff
+import pytest
 from durahub.errors import BackendUnavailableError, InstanceExistsError
 
 from .hub import jitter
@@ -42,6 +42,6 @@ async def insist(call: Callable[[], Awaitable[object]]) -> None:
             return
 
 
-def quick_failed(backoff: Backoff) -> float:
-    backoff.attempts += 1
-    return 0.0005
+def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the dice of the back-off always fall on a moment."""
+    monkeypatch.setattr("random.uniform", lambda *_: 0.0005)

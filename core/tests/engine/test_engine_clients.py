@@ -23,6 +23,7 @@ from .hub import (
     finished,
     get,
     history,
+    nothing,
     purge,
     resume,
     row,
@@ -288,3 +289,26 @@ async def test_suspend_and_resume_through_two_sidecars_hang_nobody() -> None:
         for task in waiting:
             task.cancel()
         assert not waiting
+
+
+async def test_suspend_that_was_over_before_anybody_looked_returns() -> None:
+    """The other sidecar has dealt with it, and with a resume, before this one's delivery returns."""
+    store = MemoryStore()
+    slow = WatchedBackend(store)
+    async with (
+        running(slow) as one,
+        running(WatchedBackend(store)) as two,
+        working(two, waiting_for(1)),
+    ):
+        await start(two, "a")
+
+        async def until_it_is_over(name: str) -> None:
+            if name == "apply":
+                slow.after = nothing
+                await resume(two, "a")
+                await until(lambda: not row(two, "a").inbox and row(two, "a").owner is None)
+
+        slow.after = until_it_is_over
+        async with asyncio.timeout(1):
+            await suspend(one, "a")
+        assert await status(one, "a") == "RUNNING"

@@ -18,7 +18,7 @@ from durahub.errors import (
 from durahub.protocol import messages as pb
 
 from . import making
-from .faults import READS, STEPS, failing, insist, quick_failed
+from .faults import READS, STEPS, failing, insist, no_long_waits
 from .hub import (
     FOR_EVER,
     WatchedBackend,
@@ -55,7 +55,7 @@ async def check(engine: Engine, names: list[str], output: str, tasks: int) -> No
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back off for moments only."""
-    monkeypatch.setattr("durahub.engine.retry.Backoff.failed", quick_failed)
+    no_long_waits(monkeypatch)
 
 
 @pytest.mark.usefixtures("quick")

@@ -6,7 +6,10 @@ import asyncio
 import random
 
 import pytest
+from durahub.engine import Engine
+from durahub.errors import BackendUnavailableError
 from durahub.protocol import messages as pb
+from durahub.testing import MemoryStore
 
 from . import making
 from .hub import (
@@ -47,7 +50,7 @@ async def test_events_racing_continue_as_new_arrive_once_and_in_order(at_once: i
         assert mine == [f"{sender}-{number}" for number in range(50)]
 
 
-async def sending(engine: object, sender: int) -> None:
+async def sending(engine: Engine, sender: int) -> None:
     for number in range(50):
         await tell(engine, "a", "go", f"{sender}-{number}")
 
@@ -95,6 +98,32 @@ async def test_equal_events_carried_without_their_times_are_all_kept() -> None:
             await tell(engine, "a", "go", data)
         async with asyncio.timeout(2):
             assert (await finished(engine, "a")).output.value == "1,1,2,1,1"
+
+
+async def test_event_delivered_twice_around_continue_as_new_counts_once() -> None:
+    """The client's sidecar never learned that its delivery arrived, and repeated it."""
+    store = MemoryStore()
+    theirs = WatchedBackend(store)
+    async with (
+        running(theirs) as client,
+        running(WatchedBackend(store)) as engine,
+        working(engine, adding_up(2, 1)),
+    ):
+        await start(engine, "a")
+        generation = row(engine, "a").record.generation
+        lost = iter([BackendUnavailableError("answer lost")])
+
+        async def lose_the_answer(name: str) -> None:
+            error = next(lost, None) if name == "apply" else None
+            if error is not None:
+                await until(lambda: row(engine, "a").record.generation > generation)
+                raise error
+
+        theirs.after = lose_the_answer
+        await tell(client, "a", "go", "1")
+        await until(lambda: not row(engine, "a").inbox)
+        await tell(client, "a", "go", "2")
+        assert (await finished(engine, "a")).output.value == "1,2"
 
 
 async def test_continue_as_new_while_suspended_stays_suspended_until_resumed() -> None:

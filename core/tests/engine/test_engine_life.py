@@ -25,7 +25,7 @@ from .hub import (
     until,
 )
 from .making import APP
-from .worker import nothing_to_do, sequence, waiting_for, working
+from .worker import Turn, nothing_to_do, sequence, waiting_for, working
 
 
 async def test_stop_gives_back_and_unregisters_at_once() -> None:
@@ -171,8 +171,8 @@ async def test_instances_of_another_application_are_left_alone() -> None:
 async def test_activity_of_another_application_runs_there() -> None:
     store = MemoryStore()
 
-    def flow(turn: object) -> object:
-        actions = sequence(1)(turn)
+    def flow(turn: Turn) -> list[pb.WorkflowAction]:
+        actions = list(sequence(1)(turn))
         for action in actions:
             action.router.targetAppID = "other"
         return actions

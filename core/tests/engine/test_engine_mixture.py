@@ -13,7 +13,7 @@ from durahub.protocol import messages as pb
 from durahub.testing import MemoryStore
 
 from . import making
-from .faults import STEPS, failing, insist, quick_failed
+from .faults import STEPS, failing, insist, no_long_waits
 from .hub import (
     FOR_EVER,
     SOON_S,
@@ -95,7 +95,7 @@ async def test_mixture_on_a_slow_store_never_waits_for_the_safety_poll(
 async def test_mixture_on_a_failing_store_finishes(
     monkeypatch: pytest.MonkeyPatch, seed: int, sidecars: int
 ) -> None:
-    monkeypatch.setattr("durahub.engine.retry.Backoff.failed", quick_failed)
+    no_long_waits(monkeypatch)
     soon = timedelta(seconds=SOON_S)
     await mixture(sidecars, share=0.15, seed=seed, safety_poll=soon, limit=[None, 3][seed % 2])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from durahub.backend import ClaimedInstance
 from durahub.engine.decision import TurnOutcome
+from durahub.engine.events import mark
 from durahub.engine.state import InstanceState
 from durahub.engine.turn import plan_turn
 from durahub.protocol import messages as pb
@@ -128,3 +129,25 @@ def test_next_generation_with_any_carried_kinds_takes_only_what_can_be_delivered
     taken = [arrival.event for arrival in plan.admission.accepted]
     assert making.kinds(taken) == ["executionStarted", "eventRaised"]
     assert plan.start.executionStarted.input.value == "x"
+
+
+def test_next_generation_drops_a_repeated_delivery_of_what_was_carried_over() -> None:
+    """The worker carried the event over as it came; its second copy arrives later."""
+    event = making.raised("paid", NOW, "1")
+    mark(event, b"from a client")
+    run = begun(making.schedule(1))
+    run.deliver(event)
+    events = carried(decided(run, making.continue_as_new("", [event])))
+    following = Run()
+    following.deliver(*events)
+    following.deliver(event)
+    kinds = making.kinds(arrival.event for arrival in following.plan().admission.accepted)
+    assert kinds == ["executionStarted", "eventRaised"]
+
+
+def test_next_generation_takes_equal_events_without_times_each() -> None:
+    bare = pb.HistoryEvent(eventId=-1, eventRaised=pb.EventRaisedEvent(name="paid"))
+    events = carried(decided(begun(), making.continue_as_new("", [bare, bare, bare])))
+    following = Run()
+    following.deliver(*events)
+    assert len(following.plan().admission.accepted) == 4

@@ -260,8 +260,13 @@ class Client:
     async def _tell(
         self, key: InstanceKey, event: pb.HistoryEvent, *, expedite: bool = False
     ) -> bool:
-        """Deliver an event; False if the instance has ended."""
+        """Deliver an event to an instance that is not parked; False if it has ended."""
         await self._refuse_stalled(key)
+        return await self._deliver(key, event, expedite=expedite)
+
+    async def _deliver(
+        self, key: InstanceKey, event: pb.HistoryEvent, *, expedite: bool = False
+    ) -> bool:
         message = Message(payload=batch_of(event))
         result = await self._lane.write(Deliver(key=key, messages=(message,), expedite=expedite))
         if isinstance(result, InstanceMissing):
@@ -279,13 +284,17 @@ class Client:
         events.mark(event, os.urandom(_MARK_BYTES))
         identity = request_identity(event)
         with self._watchers.watch(key, _is_or_stands(wanted), request=identity) as watch:
-            if await self._tell(key, event):
+            watch.revision = await self._refuse_stalled(key)
+            if await self._deliver(key, event):
                 _refuse_parked(await watch.outcome())
 
-    async def _refuse_stalled(self, key: InstanceKey) -> None:
+    async def _refuse_stalled(self, key: InstanceKey) -> int | None:
+        """Refuse if an instance is parked, and return its revision otherwise, if it exists."""
         (view,) = await self._backend.get([key])
-        if view is not None:
-            _refuse_parked(view.record.status)
+        if view is None:
+            return None
+        _refuse_parked(view.record.status)
+        return view.record.revision
 
     async def _terminate_below(
         self, key: InstanceKey, request: pb.ExecutionTerminatedEvent

@@ -135,8 +135,8 @@ class Engine:
             log.warning("the store did not answer; the session ends by its time to live")
         for task in (*self._background, self._hints):
             task.cancel()
-        self._lane.close()
         await self._group.__aexit__(None, None, None)
+        self._lane.close()
         await self._backend.close()
         log.info("Workflow engine stopped")
 

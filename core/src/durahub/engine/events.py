@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from google.protobuf.unknown_fields import UnknownFieldSet
 from google.protobuf.wrappers_pb2 import StringValue
 
 from durahub.protocol import messages as pb
+from durahub.protocol.frames import length_delimited
 from durahub.protocol.times import to_timestamp
 
 UNNUMBERED = -1
 """Event id of every event that is not scheduled by an action (Dapr's convention)."""
 
-
-_MARK_TAG = bytes.fromhex("8aea30")
-"""Tag of field 100,001, length-delimited: a number that the protocol does not use."""
+_MARK_FIELD = 100_001
+_REQUESTS_FIELD = 100_002
+"""Fields of an event that no SDK knows, and that all therefore skip and keep."""
 
 
 def mark(event: pb.HistoryEvent, mark: bytes) -> None:
@@ -25,9 +27,28 @@ def mark(event: pb.HistoryEvent, mark: bytes) -> None:
 
     Args:
         event: Changed in place.
-        mark: Unique; at most 127 bytes.
+        mark: Unique.
     """
-    event.MergeFromString(_MARK_TAG + bytes([len(mark)]) + mark)
+    event.MergeFromString(length_delimited(_MARK_FIELD, mark))
+
+
+def remember_requests(start: pb.HistoryEvent, requests: bytes) -> None:
+    """Put a record of requests into a start event, for the generation that it starts.
+
+    Args:
+        start: Changed in place.
+        requests: As `remembered_requests` will return it.
+    """
+    start.MergeFromString(length_delimited(_REQUESTS_FIELD, requests))
+
+
+def remembered_requests(start: pb.HistoryEvent) -> bytes:
+    """Return the record of requests in a start event; empty if there is none."""
+    fields = UnknownFieldSet(start)
+    for index in range(len(fields)):
+        if fields[index].field_number == _REQUESTS_FIELD:
+            return bytes(fields[index].data)
+    return b""
 
 
 def text(value: str | None) -> StringValue | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from durahub.backend import CommitTurn, Message, NextGeneration
 from durahub.engine import events
 from durahub.engine.draft import TurnContext, batch_of
+from durahub.engine.state import pack_requests
 from durahub.engine.turn import TurnPlan
 from durahub.protocol import messages as pb
 from durahub.types import ExecutionId, RuntimeStatus
@@ -69,4 +70,8 @@ def _next_start(
         # Each generation is a trace of its own, or a loop would be one endless trace.
         trace = context.new_id().replace("-", "")
         started.parentTraceContext.traceParent = f"00-{trace}-{trace[:16]}-01"
+    requests = {**plan.state.requests, **plan.admission.requests}
+    packed = pack_requests(requests, start.timestamp.seconds)
+    if packed:
+        events.remember_requests(start, packed)
     return start

@@ -7,16 +7,18 @@ drop what they have seen.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from durahub.backend import ClaimedInstance, StoredMessage, Timer
+from durahub.engine.events import remembered_requests
 from durahub.engine.state import (
     InstanceState,
     RequestIdentity,
     Wait,
     request_identity,
     resolved_wait,
+    unpack_requests,
 )
 from durahub.protocol import messages as pb
 from durahub.protocol.frames import split_batch
@@ -45,7 +47,7 @@ class Admission:
         cancelled_timers: Timers that an accepted external event makes pointless.
         terminate: The first accepted request to terminate.
         suspended: Whether the instance is suspended after these events.
-        requests: What clients asked for in these events, accepted or not.
+        requests: What clients asked for in these events, accepted or not, with the second of each.
     """
 
     accepted: list[Arrival] = field(default_factory=list)
@@ -53,7 +55,7 @@ class Admission:
     cancelled_timers: list[int] = field(default_factory=list)
     terminate: pb.ExecutionTerminatedEvent | None = None
     suspended: bool = False
-    requests: set[RequestIdentity] = field(default_factory=set)
+    requests: dict[RequestIdentity, int] = field(default_factory=dict)
 
 
 def admit(state: InstanceState, claimed: ClaimedInstance) -> Admission:
@@ -117,6 +119,7 @@ class _Desk:
         self._state = state
         self._admission = admission
         self._started = state.start is not None
+        self._remembered: Mapping[RequestIdentity, int] = {}
         self._settled: set[Wait] = set()
         self._event_timers: dict[str, deque[int]] = {}
 
@@ -131,24 +134,25 @@ class _Desk:
     def _objection(self, event: pb.HistoryEvent, *, carried: bool) -> str | None:
         match event.WhichOneof("eventType"):
             case "executionStarted":
-                return self._start()
+                return self._start(event)
             case "executionTerminated" | "executionSuspended" | "executionResumed" | "eventRaised":
                 return self._request(event, carried=carried)
             case _:
                 return self._resolve(event)
 
-    def _start(self) -> str | None:
+    def _start(self, event: pb.HistoryEvent) -> str | None:
         if self._started:
             return "the instance has started before"
         self._started = True
+        self._remembered = unpack_requests(remembered_requests(event))
         return None
 
     def _request(self, event: pb.HistoryEvent, *, carried: bool) -> str | None:
         identity = request_identity(event)
         known = identity in self._state.requests or identity in self._admission.requests
-        if known and not carried:
+        if not carried and (known or identity in self._remembered):
             return "it was delivered before"
-        self._admission.requests.add(identity)
+        self._admission.requests[identity] = event.timestamp.seconds
         match event.WhichOneof("eventType"):
             case "executionTerminated":
                 self._terminate(event.executionTerminated)

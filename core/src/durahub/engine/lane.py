@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Protocol
 
 from durahub.backend import (
+    NO_ROOM,
     ActivityTask,
     Backend,
     ClaimedInstance,
@@ -97,6 +98,7 @@ class StoreLane:
         self._look = True
         self._next_look_s: float = 0.0
         self._is_unsure = False
+        self._given_back: set[InstanceKey] = set()
         self._is_fenced = False
         self._is_closed = False
         self._is_starved = False
@@ -186,12 +188,12 @@ class StoreLane:
     async def _once(self) -> None:
         if self._is_fenced:
             self._session_id = await self._renew()
+            self._given_back.clear()
             self._is_fenced = self._is_unsure = False
-        if self._is_unsure:
-            await self._release_unknown()
-            self._is_unsure = False
         if self._waiting:
             await self._write_batch()
+        if self._is_unsure:
+            await self._release_unknown()
         if not self._waiting:
             self._drained.set()
         if self._look:
@@ -200,22 +202,20 @@ class StoreLane:
     async def _release_unknown(self) -> None:
         """Give back what an answer that never came may have claimed for us.
 
-        That may be an instance whose turn is still to be written here: its commit may have taken effect
-        and the instance been claimed anew with it. Such a turn is run again, which costs little.
+        That may be an instance whose commit took effect by the call without an answer, and which was
+        claimed anew with it: whatever has been written since does not count as at hand.
         """
         instances, tasks = self._intake.holding()
-        unwritten = {
-            operation.key
-            for operation, _ in self._waiting
-            if isinstance(operation, CommitTurn | ReleaseInstance | ParkInstance)
-        }
-        await self._backend.release_except(self._session_id, instances - unwritten, tasks)
+        await self._backend.release_except(self._session_id, instances - self._given_back, tasks)
+        self._given_back.clear()
+        self._is_unsure = False
 
     async def _write_batch(self) -> None:
         batch = self._take_batch()
         operations = [operation for operation, _ in batch]
         urgent = any(isinstance(op, Deliver) and op.expedite for op in operations)
-        room = self._intake.room(urgent=urgent)
+        # Until it is known what belongs to us, nothing more is taken on.
+        room = NO_ROOM if self._is_unsure else self._intake.room(urgent=urgent)
         try:
             applied = await self._backend.apply(self._session_id, operations, room)
         except asyncio.CancelledError:
@@ -232,6 +232,12 @@ class StoreLane:
         for (_, future), result in zip(batch, applied.results, strict=True):
             if not future.done():
                 future.set_result(result)
+        if self._is_unsure:
+            self._given_back.update(
+                operation.key
+                for operation in operations
+                if isinstance(operation, CommitTurn | ReleaseInstance | ParkInstance)
+            )
         self._intake.accept(applied.instances, applied.activities)
         if len(applied.instances) >= room.instances or len(applied.activities) >= room.activities:
             self._is_starved = True

@@ -7,15 +7,25 @@ state of a busy instance and never read its history again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from typing import Literal, NamedTuple, NewType
 
+from durahub.engine.events import remembered_requests
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil
 from durahub.types import AppId, InstanceKey
+
+REQUEST_MEMORY_S = 300
+"""How long a request is remembered beyond its generation, in seconds."""
+
+MAX_REQUESTS_REMEMBERED = 1_000
+"""How many requests are remembered beyond their generation."""
+
+_DIGEST_BYTES = 16
+_SECOND_BYTES = 8
 
 
 class Wait(NamedTuple):
@@ -61,7 +71,8 @@ class InstanceState:
         settled: What was resolved or cancelled.
         event_timers: Open timers that stand for waits on external events, by upper-cased event name,
             oldest first (Dapr matches them in this order).
-        requests: External events and requests to terminate, suspend or resume in the history.
+        requests: External events and requests to terminate, suspend or resume, in the history or shortly
+            before it, with the second of each.
         children: Children in order of creation.
         suspended: Whether the last suspend or resume was a suspend.
         completed: The event that ended the instance.
@@ -75,7 +86,7 @@ class InstanceState:
     open: set[Wait] = field(default_factory=set)
     settled: set[Wait] = field(default_factory=set)
     event_timers: dict[str, deque[int]] = field(default_factory=dict)
-    requests: set[RequestIdentity] = field(default_factory=set)
+    requests: dict[RequestIdentity, int] = field(default_factory=dict)
     children: list[ChildRef] = field(default_factory=list)
     suspended: bool = False
     completed: pb.ExecutionCompletedEvent | None = None
@@ -152,7 +163,34 @@ def resolved_wait(event: pb.HistoryEvent) -> Wait | None:
 def request_identity(event: pb.HistoryEvent) -> RequestIdentity:
     """Return the identity of an event; equal bytes are the same event, see `durahub.engine.events.mark`."""
     raw = event.SerializeToString(deterministic=True)
-    return RequestIdentity(blake2b(raw, digest_size=16).digest())
+    return RequestIdentity(blake2b(raw, digest_size=_DIGEST_BYTES).digest())
+
+
+def pack_requests(requests: Mapping[RequestIdentity, int], now_s: int) -> bytes:
+    """Return the recent ones of `requests` in bytes; inverse of `unpack_requests` for them.
+
+    Recent is whatever may still arrive a second time, because the answer to its delivery was lost.
+    """
+    recent = [
+        (identity, second)
+        for identity, second in requests.items()
+        if abs(now_s - second) <= REQUEST_MEMORY_S
+    ]
+    return b"".join(
+        identity + second.to_bytes(_SECOND_BYTES, "big")
+        for identity, second in recent[-MAX_REQUESTS_REMEMBERED:]
+    )
+
+
+def unpack_requests(packed: bytes) -> dict[RequestIdentity, int]:
+    """Return the requests in `packed`."""
+    size = _DIGEST_BYTES + _SECOND_BYTES
+    return {
+        RequestIdentity(packed[start : start + _DIGEST_BYTES]): int.from_bytes(
+            packed[start + _DIGEST_BYTES : start + size], "big"
+        )
+        for start in range(0, len(packed) - size + 1, size)
+    }
 
 
 def child_ref(event: pb.HistoryEvent) -> ChildRef:
@@ -169,6 +207,7 @@ def child_key(parent: InstanceKey, child: ChildRef) -> InstanceKey:
 def _on_started(state: InstanceState, event: pb.HistoryEvent) -> None:
     if state.start is None:
         state.start = event
+        state.requests.update(unpack_requests(remembered_requests(event)))
 
 
 def _on_completed(state: InstanceState, event: pb.HistoryEvent) -> None:
@@ -195,23 +234,23 @@ def _on_child(state: InstanceState, event: pb.HistoryEvent) -> None:
 
 
 def _on_raised(state: InstanceState, event: pb.HistoryEvent) -> None:
-    state.requests.add(request_identity(event))
+    state.requests[request_identity(event)] = event.timestamp.seconds
     timer_id = take_event_timer(state, event.eventRaised.name)
     if timer_id is not None:
         state.settle(Wait("timer", timer_id))
 
 
 def _on_terminated(state: InstanceState, event: pb.HistoryEvent) -> None:
-    state.requests.add(request_identity(event))
+    state.requests[request_identity(event)] = event.timestamp.seconds
 
 
 def _on_suspended(state: InstanceState, event: pb.HistoryEvent) -> None:
-    state.requests.add(request_identity(event))
+    state.requests[request_identity(event)] = event.timestamp.seconds
     state.suspended = True
 
 
 def _on_resumed(state: InstanceState, event: pb.HistoryEvent) -> None:
-    state.requests.add(request_identity(event))
+    state.requests[request_identity(event)] = event.timestamp.seconds
     state.suspended = False
 
 

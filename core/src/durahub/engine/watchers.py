@@ -24,7 +24,7 @@ class Watch:
         key: The instance.
         condition: What its status has to be.
         request: Something that the call has sent: the wait also ends when it has been dealt with.
-        revision: The instance's revision when the call began to wait.
+        revision: The instance's revision before the call sent its request.
         result: The status at the end of the wait.
     """
 
@@ -53,9 +53,7 @@ class Watch:
         """Return whether a new sight of the instance ends the wait."""
         if self.condition(record.status) or self.request in taken:
             return True
-        if self.revision is None:
-            self.revision = record.revision
-        return settled and self.request is not None and record.revision > self.revision
+        return settled and self.revision is not None and record.revision > self.revision
 
 
 class Watchers:

@@ -54,10 +54,11 @@ class Workbench:
         """Return how much more may be claimed: nothing without a worker, unless it is urgent."""
         if self._is_closed:
             return Room()
+        instances = max(0, self._instance_limit - len(self._turns))
         if not self._dispatcher.connected_workers:
-            return Room(instances=URGENT_ROOM if urgent else 0)
+            return Room(instances=min(URGENT_ROOM, instances) if urgent else 0)
         return Room(
-            instances=max(0, self._instance_limit - len(self._turns)),
+            instances=instances,
             activities=max(0, self._activity_limit - len(self._activities)),
         )
 

@@ -113,6 +113,16 @@ def history_response_bytes(events: Iterable[bytes]) -> bytes:
     return _RESPONSE_EVENTS.encode_all(events)
 
 
+def length_delimited(number: int, payload: bytes) -> bytes:
+    """Return one encoded length-delimited field.
+
+    Args:
+        number: The field's number.
+        payload: Its content.
+    """
+    return _header(_varint(number << 3 | _LENGTH_DELIMITED), len(payload)) + payload
+
+
 def batch_bytes(events: Iterable[bytes]) -> bytes:
     """Return the serialised `EventBatch` of serialised events; inverse of `split_batch`."""
     return _BATCH_EVENTS.encode_all(events)

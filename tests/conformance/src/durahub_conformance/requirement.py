@@ -1,0 +1,80 @@
+"""Requirements: what the tests of this kit prove, each under an id that is never used again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import pytest
+from durahub.backend import Capabilities, Support
+
+Test = TypeVar("Test", bound=Callable[..., Any])
+
+
+class Law(NamedTuple):
+    """A requirement as readers see it.
+
+    Attributes:
+        requirement_id: Such as `CRE-03`; stable, never used again.
+        text: What a backend has to do, in one sentence.
+    """
+
+    requirement_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """A law and the test that proves it.
+
+    Attributes:
+        law: The law.
+        test: The test function.
+        needs: Name of the capability without which the law does not apply.
+        without: Name of the capability with which the law does not apply.
+    """
+
+    law: Law
+    test: Callable[..., Any]
+    needs: str | None
+    without: str | None
+
+    def obstacle(self, capabilities: Capabilities) -> str | None:
+        """Return why the law does not apply to a backend, or None if it does."""
+        if self.needs is not None:
+            support: Support = getattr(capabilities, self.needs)
+            return None if support else f"not {self.needs}: {support.reason}"
+        if self.without is not None and getattr(capabilities, self.without):
+            return f"only where a backend is not {self.without}"
+        return None
+
+
+REGISTRY: dict[str, Requirement] = {}
+"""Every requirement of the kit by id, filled by `requirement`."""
+
+
+def requirement(
+    requirement_id: str, *, needs: str | None = None, without: str | None = None
+) -> Callable[[Test], Test]:
+    """Mark a test as the proof of a requirement; its docstring is the law.
+
+    The test runs in asyncio whatever the mode of the vendor's own tests.
+    """
+
+    def register(test: Test) -> Test:
+        if requirement_id in REGISTRY:
+            raise ValueError(f"requirement {requirement_id} is there twice")
+        if test.__name__ in {known.test.__name__ for known in REGISTRY.values()}:
+            raise ValueError(f"{test.__name__} would hide another test in the suite")
+        text = " ".join((test.__doc__ or "").split())
+        if not text:
+            raise ValueError(f"requirement {requirement_id} has no law")
+        REGISTRY[requirement_id] = Requirement(
+            law=Law(requirement_id, text), test=test, needs=needs, without=without
+        )
+        marked: Test = pytest.mark.requirement(requirement_id)(test)
+        in_asyncio: Test = pytest.mark.asyncio(loop_scope="function")(marked)
+        return in_asyncio
+
+    return register

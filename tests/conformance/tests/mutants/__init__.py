@@ -1,0 +1,35 @@
+"""Broken variants of the reference backend, by which the kit is tested.
+
+Each mutant breaks one law and names requirements that have to notice.
+"""
+
+from . import (
+    activities,
+    batches,
+    claims,
+    creations,
+    deliveries,
+    fields,
+    lifecycle,
+    reading,
+    refusals,
+    sessions,
+    turns,
+)
+from .registry import MUTANTS, Mutant
+
+__all__ = [
+    "MUTANTS",
+    "Mutant",
+    "activities",
+    "batches",
+    "claims",
+    "creations",
+    "deliveries",
+    "fields",
+    "lifecycle",
+    "reading",
+    "refusals",
+    "sessions",
+    "turns",
+]

@@ -1,0 +1,50 @@
+"""Runs requirements against the reference backend outside of pytest's collection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from durahub_conformance import BackendConformance
+from durahub_conformance.hub import open_hub
+from durahub_conformance.requirement import Requirement
+
+from .memory_harness import DurableMemoryHarness, ExclusiveMemoryHarness, MemoryHarness
+
+PATIENCE_S = 20.0
+"""How long a mutant may hang before that counts as noticed."""
+
+
+async def holds(requirement: Requirement, directory: Path) -> bool:
+    """Whether a requirement's test passes, in all its variants."""
+    for arguments in _variants(requirement):
+        try:
+            async with (
+                asyncio.timeout(PATIENCE_S),
+                open_hub(_harness(requirement, directory)) as hub,
+            ):
+                await requirement.test(BackendConformance(), hub, **arguments)
+        except (Exception, pytest.fail.Exception):  # noqa: BLE001 - mutants fail in every way
+            return False
+    return True
+
+
+def _harness(requirement: Requirement, directory: Path) -> MemoryHarness:
+    """Return the variant of the reference backend to which the law applies."""
+    if requirement.needs == "durable":
+        return DurableMemoryHarness(directory)
+    if requirement.without is not None:
+        return ExclusiveMemoryHarness(directory)
+    return MemoryHarness(directory)
+
+
+def _variants(requirement: Requirement) -> Iterator[dict[str, Any]]:
+    marks: list[pytest.Mark] = getattr(requirement.test, "pytestmark", [])
+    parameters = [mark.args for mark in marks if mark.name == "parametrize"]
+    if not parameters:
+        yield {}
+    for name, values in parameters:
+        yield from ({name: value} for value in values)

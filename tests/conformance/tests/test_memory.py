@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from durahub_conformance import BackendConformance
+
+from .memory_harness import DurableMemoryHarness, ExclusiveMemoryHarness, MemoryHarness
+
+
+class TestMemory(BackendConformance):
+    harness = MemoryHarness
+
+
+class TestExclusiveMemory(BackendConformance):
+    harness = ExclusiveMemoryHarness
+
+
+class TestDurableMemory(BackendConformance):
+    harness = DurableMemoryHarness
