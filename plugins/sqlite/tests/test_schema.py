@@ -114,6 +114,14 @@ async def test_file_as_directory_is_refused(
         await new_backend(str(tmp_path / "file" / "hub.db")).open(services)
 
 
+def read_only_folder(parent: Path) -> Path:
+    parent.chmod(0o755)
+    folder = parent / "folder"
+    folder.mkdir()
+    folder.chmod(0o555)
+    return folder
+
+
 @contextmanager
 def without_privileges() -> Iterator[None]:
     """Let the process have the rights of nobody inside: root may write everywhere."""
@@ -131,10 +139,7 @@ async def test_read_only_directory_is_refused(
 ) -> None:
     # Not below tmp_path, whose parents nobody else may enter.
     with tempfile.TemporaryDirectory() as parent:
-        Path(parent).chmod(0o755)
-        folder = Path(parent) / "folder"
-        folder.mkdir()
-        folder.chmod(0o555)
+        folder = read_only_folder(Path(parent))
         with without_privileges(), pytest.raises(BackendError, match="Permission denied"):
             await new_backend(str(folder / "hub.db")).open(services)
 

@@ -281,6 +281,8 @@ class Dispatcher:
             item.token = ""
             if not item.response.done():
                 self._assign(item)
+        # What waited for this stream in particular need not wait any more.
+        self._assign_pending()
 
     def _find(self, name: ItemName, token: str) -> WorkItem | None:
         items = self._by_name.get(name, ())

@@ -26,6 +26,14 @@ def newer_revision_is_accepted(original: Any, batch: Any, turn: Any) -> Any:
     return original(batch, replace(turn, revision=row.record.revision) if newer else turn)
 
 
+@mutant(Batch, "commit_turn", "REF-11")
+def any_run_will_do(original: Any, batch: Any, turn: Any) -> Any:
+    row = batch.owned(turn.key)
+    return original(
+        batch, turn if row is None else replace(turn, execution_id=row.record.execution_id)
+    )
+
+
 @mutant(Batch, "owned", "PRK-07")
 def owner_is_not_checked(original: Any, batch: Any, key: Any) -> Any:
     return batch._store.instances.get(key)

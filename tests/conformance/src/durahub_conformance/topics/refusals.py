@@ -10,6 +10,7 @@ from durahub.backend import (
     CommitTurn,
     InstanceRecord,
     NotOwner,
+    PurgeInstance,
     ReleaseInstance,
     Result,
     TurnCommitted,
@@ -158,3 +159,13 @@ class RefusalRequirements:
         await hub.do(last_turn(claimed))
         ended: InstanceRecord = await hub.record(key("one"))
         assert await is_refused(hub, turn(claimed, revision=ended.revision))
+
+    @requirement("REF-11")
+    async def test_turn_of_a_purged_run_is_refused(self, hub: Hub) -> None:
+        """A turn of a run that was purged is refused, even if the new run is owned at the same revision."""
+        stale = turn(await hub.owned("one"))
+        await hub.do(PurgeInstance(key=key("one"), force=True))
+        claimed = await hub.owned("one", execution_id=ExecutionId("one/anew"))
+        stale = replace(stale, revision=claimed.record.revision)
+        assert await is_refused(hub, stale)
+        assert await hub.do(turn(claimed)) == [TurnCommitted(revision=claimed.record.revision + 1)]
