@@ -104,7 +104,9 @@ def test_pins_every_dependency_with_hashes_and_without_addresses() -> None:
     text = (ROOT / "constraints.txt").read_text()
     requirements = re.split(r"\n(?=\S)", text.strip())
     unpinned = [
-        entry for entry in requirements if not re.match(r"[\w.-]+==[\w.]+.*--hash=", entry, re.DOTALL)
+        entry
+        for entry in requirements
+        if not re.match(r"[\w.-]+==[\w.]+.*--hash=", entry, re.DOTALL)
     ]
     assert unpinned == []
     assert "://" not in text
