@@ -20,8 +20,8 @@ class CreateInstance:
 
     On an id that exists the creation is refused with `InstanceExists`, unless `replaces` names the
     revision of an existing instance that has a terminal status: then everything of the old run except
-    activity tasks in progress is removed, and the new run takes its place with the next generation
-    number, and a revision that is greater than the old one.
+    its activity tasks is removed, and the new run takes its place with the next generation number, and a
+    revision that is greater than the old one. On a free id `replaces` means nothing.
 
     Result: `InstanceCreated` or `InstanceExists`.
 
@@ -35,7 +35,7 @@ class CreateInstance:
         input: The workflow's input, if any.
         tags: The client's tags.
         parent: Who waits for the instance, for a child.
-        created_at: The record's creation time.
+        created_at: The record's creation time, and its last update until the first turn.
         start: The first message.
         not_before: The instance does not become due before this moment; also the record's
             `scheduled_start_at`.
@@ -61,7 +61,7 @@ class Deliver:
 
     An instance that has a not-before time stays asleep until then, and a parked one stays parked, unless
     `expedite` is set, which removes the not-before time. Without messages and with `expedite` it merely
-    makes the instance due, until its next turn or release.
+    makes the instance due, until its next turn or parking.
 
     Result: `Delivered`, `InstanceMissing`, or `InstanceEnded` (nothing was appended).
 
@@ -203,8 +203,8 @@ class ReleaseInstance:
 class ParkInstance:
     """Give an instance back that can't go on by itself, visibly.
 
-    Its status becomes STALLED with `reason`; messages are still accepted; it becomes due only by a
-    `Deliver` that expedites. A later `CommitTurn` ends the parking.
+    Its status becomes STALLED with `reason`; its revision stays; messages are still accepted; it becomes
+    due only by a `Deliver` that expedites. A later `CommitTurn` ends the parking.
 
     Result: `Released` or `NotOwner`.
 
