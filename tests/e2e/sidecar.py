@@ -1,0 +1,143 @@
+"""The sidecar under test, as a process."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.processes import HERE, Child, LogBook, wait_until
+
+APP_ID = "e2e"
+NO_CONTENT = 204
+
+_FIRST_PORT, _PORTS_PER_PROCESS = 20_000, 1_000
+"""Below the ports that the kernel gives to outgoing connections: a restart finds its port free."""
+
+
+def _ports() -> Iterator[int]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = _FIRST_PORT + worker % 10 * _PORTS_PER_PROCESS
+    for number in itertools.count(os.getpid()):
+        port = first + number % _PORTS_PER_PROCESS
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) != 0:
+                yield port
+
+
+_free_ports = _ports()
+
+COMMANDS = {
+    "sqlite": (str(Path(sys.executable).with_name("durahub")),),
+    "memory": (sys.executable, str(HERE / "memory_build.py")),
+}
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How to run a sidecar with one kind of backend.
+
+    Attributes:
+        backend: Its type.
+        command: The build's command.
+        database: Where the backend keeps its file, if it does.
+        config: The Dapr configuration that selects it.
+    """
+
+    backend: str
+    command: tuple[str, ...]
+    database: Path
+    config: Path
+
+    @classmethod
+    def of(cls, backend: str, directory: Path) -> Setup:
+        """Prepare a backend of type `backend` that keeps what it keeps in `directory`."""
+        database = directory / "workflows.db"
+        store = {"connectionString": f"sqlite:///{database}"} if backend == "sqlite" else {}
+        config = directory / "config.yaml"
+        config.write_text(json.dumps(_configuration(backend, store)))
+        return cls(backend, COMMANDS[backend], database, config)
+
+
+def _configuration(backend: str, store: dict[str, str]) -> dict[str, Any]:
+    # JSON is YAML.
+    return {
+        "apiVersion": "dapr.io/v1alpha1",
+        "kind": "Configuration",
+        "metadata": {"name": "e2e"},
+        "spec": {"workflow": {"backendType": backend, "storeConfiguration": store}},
+    }
+
+
+class Sidecar:
+    """A sidecar that can be killed and started again, on the same ports and the same store."""
+
+    def __init__(self, setup: Setup, logs: LogBook) -> None:
+        self.setup = setup
+        self.http_port = next(_free_ports)
+        self.grpc_port = next(_free_ports)
+        self._log = logs.add("sidecar")
+        self._child: Child | None = None
+
+    def launch(self) -> None:
+        """Start the process and do not wait for anything."""
+        flags = {
+            "--app-id": APP_ID,
+            "--config": str(self.setup.config),
+            "--dapr-http-port": str(self.http_port),
+            "--dapr-grpc-port": str(self.grpc_port),
+        }
+        self._child = Child(
+            (*self.setup.command, "serve", *itertools.chain(*flags.items())), log=self._log
+        )
+
+    def start(self) -> None:
+        """Start the process and return when it is ready."""
+        self.launch()
+        wait_until(lambda: self._is_ready() or not self.is_running, "a healthy sidecar")
+        assert self.is_running, "the sidecar ended while it started"
+
+    @property
+    def is_running(self) -> bool:
+        return self._child is not None and self._child.is_running
+
+    @property
+    def connected_workers(self) -> int:
+        return int(self.metadata()["workflows"]["connectedWorkers"])
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what it says about itself."""
+        document: dict[str, Any] = json.loads(self._get("/v1.0/metadata")[1])
+        return document
+
+    def kill(self) -> None:
+        """End it with SIGKILL. Idempotent."""
+        if self._child is not None:
+            self._child.kill()
+
+    def stop(self) -> int:
+        """End it with SIGTERM and return its exit code."""
+        assert self._child is not None
+        return self._child.stop()
+
+    def _is_ready(self) -> bool:
+        try:
+            return self._get("/v1.0/healthz")[0] == NO_CONTENT
+        except OSError:
+            return False
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
