@@ -24,6 +24,7 @@
         InstanceExistsError          the id is taken
         InstanceNotCompletedError    it has to end first
         InstanceStalledError         it is parked
+        RerunTargetError             no event to rerun from
         ShuttingDownError            the sidecar is going away
 
 Refusals that belong to one operation of a batch (an id that exists, an owner that changed) are
@@ -274,6 +275,12 @@ class InstanceStalledError(RequestError):
 
     def __init__(self, message: str = "workflow is stalled") -> None:
         super().__init__(message)
+
+
+class RerunTargetError(RequestError):
+    """The event to rerun from does not exist or is none that can be done again."""
+
+    slug = "rerun-target"
 
 
 class ShuttingDownError(RequestError):

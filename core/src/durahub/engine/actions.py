@@ -40,7 +40,18 @@ def _schedule_task(draft: Draft, action: pb.WorkflowAction) -> None:
     if asked.HasField("historyPropagationScope"):
         scheduled.historyPropagationScope = asked.historyPropagationScope
     draft.events.append(event)
-    draft.activities.append(_activity_task(draft, event))
+    carry_out(draft, event)
+
+
+def carry_out(draft: Draft, event: pb.HistoryEvent) -> None:
+    """Add to a draft what an event of the scheduling kind sets going; others set nothing going."""
+    match event.WhichOneof("eventType"):
+        case "taskScheduled":
+            draft.activities.append(_activity_task(draft, event))
+        case "timerCreated":
+            draft.timers.append(_timer(draft, event))
+        case "childWorkflowInstanceCreated":
+            _start_child(draft, event)
 
 
 def _activity_task(draft: Draft, event: pb.HistoryEvent) -> ActivityTask:
@@ -73,10 +84,14 @@ def _create_timer(draft: Draft, action: pb.WorkflowAction) -> None:
     origin = asked.WhichOneof("origin")
     if origin is not None:
         getattr(created, origin).CopyFrom(getattr(asked, origin))
-    due_at = from_timestamp_ceil(created.fireAt)
-    fired = events.timer_fired(max(due_at, draft.context.now), action.id, created)
     draft.events.append(event)
-    draft.timers.append(Timer(timer_id=action.id, due_at=due_at, payload=batch_of(fired)))
+    carry_out(draft, event)
+
+
+def _timer(draft: Draft, event: pb.HistoryEvent) -> Timer:
+    due_at = from_timestamp_ceil(event.timerCreated.fireAt)
+    fired = events.timer_fired(max(due_at, draft.context.now), event.eventId, event.timerCreated)
+    return Timer(timer_id=event.eventId, due_at=due_at, payload=batch_of(fired))
 
 
 def _create_child(draft: Draft, action: pb.WorkflowAction) -> None:
@@ -96,10 +111,15 @@ def _create_child(draft: Draft, action: pb.WorkflowAction) -> None:
     if asked.HasField("retryParentInstanceInfo"):
         created.retryParentInstanceInfo.CopyFrom(asked.retryParentInstanceInfo)
     draft.events.append(event)
+    carry_out(draft, event)
+
+
+def _start_child(draft: Draft, event: pb.HistoryEvent) -> None:
+    instance_id = event.childWorkflowInstanceCreated.instanceId
     key = InstanceKey(target_app(event) or draft.context.app_id, instance_id)
     if any(child.key == key for child in draft.children):
         failure = occupied_failure(instance_id)
-        failed = events.child_failed(draft.context.now, action.id, failure)
+        failed = events.child_failed(draft.context.now, event.eventId, failure)
         draft.send(draft.key, failed, execution_id=draft.plan.execution_id)
         return
     draft.children.append(_child(draft, event, key))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import uuid
+from collections.abc import Sequence
 
 from durahub.backend import (
     Backend,
@@ -35,6 +36,7 @@ from durahub.engine.descendants import (
 from durahub.engine.describe import instance_response
 from durahub.engine.draft import TurnContext, batch_of
 from durahub.engine.lane import StoreLane
+from durahub.engine.rerun import Rerun, fork_history
 from durahub.engine.state import request_identity
 from durahub.engine.watchers import Condition, Watchers
 from durahub.errors import (
@@ -42,9 +44,10 @@ from durahub.errors import (
     InstanceNotCompletedError,
     InstanceNotFoundError,
     InstanceStalledError,
+    InvalidRequestError,
 )
 from durahub.protocol import messages as pb
-from durahub.protocol.frames import history_response_bytes
+from durahub.protocol.frames import fork_bytes, history_response_bytes
 from durahub.protocol.times import from_timestamp_ceil
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
 
@@ -155,6 +158,37 @@ class Client:
         await self._tell_and_wait(self._key(request), event, RuntimeStatus.RUNNING)
         return pb.ResumeResponse()
 
+    async def rerun(
+        self, request: pb.RerunWorkflowFromEventRequest
+    ) -> pb.RerunWorkflowFromEventResponse:
+        """Start an ended workflow over from one of its events, as a new instance, and wait for its start.
+
+        Raises:
+            InvalidRequestError: The request makes no sense for this instance or this event.
+            InstanceNotFoundError: There is no such instance.
+            RerunTargetError: There is no such event, or it is none that can be done again.
+            InstanceExistsError: The new id is taken.
+        """
+        app_id = self._target(request)
+        rerun = self._rerun_of(request)
+        source = InstanceKey(app_id, rerun.source_id)
+        (history,) = await self._backend.history([source])
+        if history is None:
+            raise InstanceNotFoundError(
+                f"workflow instance does not exist with ID '{rerun.source_id}'"
+            )
+        _refuse_rerun(history.record)
+        forked = fork_history(list(map(pb.HistoryEvent.FromString, history.events)), rerun)
+        creation = self._rerun_creation(history.record, rerun, forked)
+        result = await self._lane.write(creation)
+        if isinstance(result, InstanceExists) and (
+            result.existing.execution_id != creation.execution_id
+        ):
+            raise InstanceExistsError(f"workflow '{rerun.new_id}' has already been created")
+        with self._watchers.watch(creation.key, _has_started) as watch:
+            await watch.outcome()
+        return pb.RerunWorkflowFromEventResponse(newInstanceID=rerun.new_id)
+
     async def purge(self, request: pb.PurgeInstancesRequest) -> pb.PurgeInstancesResponse:
         """Remove an instance, and with `recursive` all below it first; the count is all removed.
 
@@ -197,6 +231,42 @@ class Client:
         if page.next_token is not None:
             response.continuationToken = page.next_token
         return response
+
+    def _rerun_of(self, request: pb.RerunWorkflowFromEventRequest) -> Rerun:
+        if not request.sourceInstanceID:
+            raise InvalidRequestError("rerun workflow source instance ID is required")
+        new_id = request.newInstanceID or str(uuid.uuid4())
+        if new_id == request.sourceInstanceID:
+            raise InvalidRequestError(
+                "rerun workflow instance ID must be different from the original instance ID"
+            )
+        child_id = request.newChildWorkflowInstanceID
+        return Rerun(
+            source_id=request.sourceInstanceID,
+            new_id=new_id,
+            event_id=request.eventID,
+            overwrite_input=request.overwriteInput,
+            input=request.input if request.HasField("input") else None,
+            child_id=child_id if request.HasField("newChildWorkflowInstanceID") else None,
+            now=self._clock.now(),
+        )
+
+    def _rerun_creation(
+        self, source: InstanceRecord, rerun: Rerun, history: Sequence[pb.HistoryEvent]
+    ) -> CreateInstance:
+        payload = fork_bytes(event.SerializeToString() for event in history)
+        start = next(event for event in history if event.HasField("executionStarted"))
+        started = start.executionStarted
+        return CreateInstance(
+            key=InstanceKey(source.key.app_id, rerun.new_id),
+            name=source.name,
+            version=source.version,
+            execution_id=ExecutionId(str(uuid.uuid4())),
+            input=started.input.value if started.HasField("input") else None,
+            tags=dict(source.tags),
+            created_at=rerun.now,
+            start=Message(payload=payload),
+        )
 
     def _creation(self, request: pb.CreateInstanceRequest) -> CreateInstance:
         key = InstanceKey(self._target(request), request.instanceId or uuid.uuid4().hex)
@@ -347,6 +417,14 @@ class Client:
 
 def _has_started(status: RuntimeStatus) -> bool:
     return status is not RuntimeStatus.PENDING
+
+
+def _refuse_rerun(source: InstanceRecord) -> None:
+    instance_id = source.key.instance_id
+    if not source.status.is_terminal:
+        raise InvalidRequestError(f"'{instance_id}' is not in a terminal state")
+    if source.parent is not None:
+        raise InvalidRequestError(f"'{instance_id}': cannot rerun from child-workflows")
 
 
 def _active(instance_id: str) -> str:

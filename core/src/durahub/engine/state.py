@@ -222,6 +222,8 @@ def _on_scheduled(state: InstanceState, event: pb.HistoryEvent) -> None:
 
 
 def _on_timer(state: InstanceState, event: pb.HistoryEvent) -> None:
+    # In the history of a rerun every timer stands behind its firing, and fires once more (Dapr).
+    state.settled.discard(Wait("timer", event.eventId))
     _on_scheduled(state, event)
     if event.timerCreated.WhichOneof("origin") == "externalEvent":
         name = event.timerCreated.externalEvent.name.upper()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
@@ -19,6 +19,7 @@ from durahub.backend import (
     TurnCommitted,
 )
 from durahub.clock import Clock
+from durahub.engine.adoption import adopt
 from durahub.engine.conflicts import resolve_occupied
 from durahub.engine.decision import (
     Stall,
@@ -35,11 +36,12 @@ from durahub.engine.frames import oversize, oversize_activity, turn_frame
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
 from durahub.engine.residents import Resident, Residents
+from durahub.engine.state import RequestIdentity
 from durahub.engine.turn import TurnPlan, plan_turn
 from durahub.engine.watchers import Watchers
 from durahub.errors import BackendCorruptionError, BackendError
 from durahub.protocol import messages as pb
-from durahub.types import InstanceKey, RuntimeStatus
+from durahub.types import RuntimeStatus
 
 log = logging.getLogger("durahub.engine.turns")
 
@@ -91,6 +93,10 @@ class TurnRunner:
         """
         try:
             resident = await self._services.residents.take(claimed)
+            adopted = adopt(claimed, self._context(claimed))
+            if adopted is not None:
+                await self._finish(claimed, resident, adopted)
+                return
             plan = plan_turn(resident.state, claimed, self._services.clock.now())
             await self._execute(plan, resident)
         except NoWorkerError:
@@ -122,16 +128,28 @@ class TurnRunner:
                 self._services.retry_parked()
             return
         outcome = await self._reach_below_ended(plan, outcome)
+        await self._finish(plan.claimed, resident, outcome, plan.admission.requests)
+
+    async def _finish(
+        self,
+        claimed: ClaimedInstance,
+        resident: Resident,
+        outcome: TurnOutcome,
+        taken: Collection[RequestIdentity] = (),
+    ) -> None:
+        instance_id = claimed.record.key.instance_id
         for line in outcome.log:
-            log.info("dropping event", extra={"instance_id": _id(plan), "event": line})
+            log.info("dropping event", extra={"instance_id": instance_id, "event": line})
         result = await self._commit(outcome)
-        if isinstance(result, TurnCommitted):
-            self._committed(plan, resident, outcome, result.revision)
-        else:
-            log.warning("turn lost its instance", extra={"instance_id": _id(plan)})
+        if not isinstance(result, TurnCommitted):
+            log.warning("turn lost its instance", extra={"instance_id": instance_id})
+            return
+        record = replace(claimed.record, status=outcome.commit.status, revision=result.revision)
+        self._keep(record, resident, outcome)
+        self._services.watchers.tell(record.key, record, taken=taken)
 
     async def _outcome(self, plan: TurnPlan, resident: Resident) -> TurnOutcome | Stall:
-        context = self._context(plan)
+        context = self._context(plan.claimed)
         if plan.is_idle:
             return settle_idle(plan, await self._custom_status(plan), context)
         if plan.ends_before_start:
@@ -154,7 +172,7 @@ class TurnRunner:
             response, item = await dispatcher.ask(ItemName(_id(plan), None), frame, refused_by)
             dispatcher.settle(item)
             assert isinstance(response, pb.WorkflowResponse)
-            outcome = decide(plan, response, self._context(plan))
+            outcome = decide(plan, response, self._context(plan.claimed))
             if not isinstance(outcome, Stall):
                 return outcome
             refused_by |= {item.asked}
@@ -174,7 +192,7 @@ class TurnRunner:
         receivers = [found.record.key for found in live]
         told = {deliver.key for deliver in outcome.commit.outgoing}
         more = terminations(
-            [key for key in receivers if key not in told], request, self._context(plan)
+            [key for key in receivers if key not in told], request, self._context(plan.claimed)
         )
         commit = replace(outcome.commit, outgoing=(*outcome.commit.outgoing, *more))
         return replace(outcome, commit=commit)
@@ -203,31 +221,25 @@ class TurnRunner:
             return None
         return existing.revision
 
-    def _committed(
-        self, plan: TurnPlan, resident: Resident, outcome: TurnOutcome, revision: int
-    ) -> None:
+    def _keep(self, record: InstanceRecord, resident: Resident, outcome: TurnOutcome) -> None:
+        """Keep what the next turn needs, if there will be one with this history."""
         commit = outcome.commit
-        if not commit.status.is_terminal and commit.next_generation is None:
-            resident.absorb(revision, commit.history, outcome.history)
-            self._services.residents.put(commit.key, resident)
-        record = replace(plan.claimed.record, status=commit.status, revision=revision)
-        self._services.watchers.tell(commit.key, record, taken=plan.admission.requests)
-        if commit.status.is_terminal:
-            self._services.dispatcher.forget_history(_id(plan))
+        if record.status.is_terminal:
+            instance_id = record.key.instance_id
+            self._services.dispatcher.forget_history(instance_id)
             log.info(
-                "%s: '%s' completed with a %s status.",
-                _id(plan),
-                plan.claimed.record.name,
-                commit.status.name,
+                "%s: '%s' completed with a %s status.", instance_id, record.name, record.status.name
             )
+        elif commit.next_generation is None:
+            resident.absorb(record.revision, commit.history, outcome.history)
+            self._services.residents.put(commit.key, resident)
 
     async def _custom_status(self, plan: TurnPlan) -> str | None:
         (view,) = await self._services.backend.get([plan.claimed.record.key], payloads=True)
         return view.payloads.custom_status if view and view.payloads else None
 
-    def _context(self, plan: TurnPlan) -> TurnContext:
-        key: InstanceKey = plan.claimed.record.key
-        return TurnContext(key.app_id, self._services.clock.now(), _new_id)
+    def _context(self, claimed: ClaimedInstance) -> TurnContext:
+        return TurnContext(claimed.record.key.app_id, self._services.clock.now(), _new_id)
 
 
 def _new_id() -> str:

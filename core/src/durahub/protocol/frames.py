@@ -128,6 +128,20 @@ def batch_bytes(events: Iterable[bytes]) -> bytes:
     return _BATCH_EVENTS.encode_all(events)
 
 
+def fork_bytes(events: Iterable[bytes]) -> bytes:
+    """Return the serialised `EventBatch` of the history that a new instance begins with."""
+    return _FORKED + batch_bytes(events)
+
+
+def split_fork(payload: bytes) -> tuple[bytes, ...] | None:
+    """Return the events of what `fork_bytes` made, or None if `payload` is another batch.
+
+    Raises:
+        BackendCorruptionError: It is one, and cut short.
+    """
+    return split_batch(payload[len(_FORKED) :]) if payload.startswith(_FORKED) else None
+
+
 def split_batch(payload: bytes) -> tuple[bytes, ...]:
     """Return each event of a serialised `EventBatch` in its original bytes.
 
@@ -229,3 +243,4 @@ _NEW_EVENTS: Final = _Field(pb.WorkflowRequest, "newEvents")
 _PROPAGATED_HISTORY: Final = _Field(pb.WorkflowRequest, "propagatedHistory")
 _RESPONSE_EVENTS: Final = _Field(pb.GetInstanceHistoryResponse, "events")
 _BATCH_EVENTS: Final = _Field(pb.EventBatch, "events")
+_FORKED: Final = pb.EventBatch(forked=True).SerializeToString()

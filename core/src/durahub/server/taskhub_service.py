@@ -21,6 +21,7 @@ from durahub.errors import (
     InstanceNotFoundError,
     InvalidRequestError,
     RequestError,
+    RerunTargetError,
     ShuttingDownError,
 )
 from durahub.protocol import messages as pb
@@ -41,6 +42,7 @@ RequestT = TypeVar("RequestT", bound=Message)
 _STATUS_OF: tuple[tuple[type[Exception], StatusCode], ...] = (
     (InstanceExistsError, StatusCode.ALREADY_EXISTS),
     (InvalidRequestError, StatusCode.INVALID_ARGUMENT),
+    (RerunTargetError, StatusCode.NOT_FOUND),
     (ShuttingDownError, StatusCode.UNAVAILABLE),
     (RequestError, StatusCode.UNKNOWN),
     (CapabilityNotSupportedError, StatusCode.UNIMPLEMENTED),
@@ -49,7 +51,6 @@ _STATUS_OF: tuple[tuple[type[Exception], StatusCode], ...] = (
 """The first class that fits decides; daprd answers most refusals with UNKNOWN."""
 
 PURGE_BY_FILTER = "multi-instance purge is not implemented"
-RERUN = "rerun is not implemented"
 
 
 def taskhub_routes(engine: Engine) -> Sequence[Route[Any]]:
@@ -103,9 +104,12 @@ class _TaskHubService:
             return await self._client.purge(request)
 
     async def _rerun(
-        self, _: pb.RerunWorkflowFromEventRequest
+        self, request: pb.RerunWorkflowFromEventRequest
     ) -> pb.RerunWorkflowFromEventResponse:
-        raise RpcError(StatusCode.UNIMPLEMENTED, RERUN)
+        try:
+            return await self._client.rerun(request)
+        except InstanceNotFoundError as error:
+            raise RpcError(StatusCode.NOT_FOUND, str(error)) from error
 
     async def _history(self, request: pb.GetInstanceHistoryRequest) -> bytes:
         try:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from durahub.protocol.generated import history_pb2 as durahub_dot_protocol_dot_v1_dot_history__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!durahub/protocol/v1/storage.proto\x12\x13\x64urahub.protocol.v1\x1a!durahub/protocol/v1/history.proto\"?\n\nEventBatch\x12\x31\n\x06\x65vents\x18\x01 \x03(\x0b\x32!.durahub.protocol.v1.HistoryEventb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!durahub/protocol/v1/storage.proto\x12\x13\x64urahub.protocol.v1\x1a!durahub/protocol/v1/history.proto\"O\n\nEventBatch\x12\x31\n\x06\x65vents\x18\x01 \x03(\x0b\x32!.durahub.protocol.v1.HistoryEvent\x12\x0e\n\x06\x66orked\x18\x02 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'durahub.protocol.v1.storage
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENTBATCH']._serialized_start=93
-  _globals['_EVENTBATCH']._serialized_end=156
+  _globals['_EVENTBATCH']._serialized_end=172
 # @@protoc_insertion_point(module_scope)

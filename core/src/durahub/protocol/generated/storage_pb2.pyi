@@ -26,16 +26,20 @@ class EventBatch(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EVENTS_FIELD_NUMBER: _builtins.int
+    FORKED_FIELD_NUMBER: _builtins.int
+    forked: _builtins.bool
+    """The events are the history that a new instance begins with, not news for its inbox."""
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_history_pb2.HistoryEvent]: ...
     def __init__(
         self,
         *,
         events: _abc.Iterable[_history_pb2.HistoryEvent] | None = ...,
+        forked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "forked", b"forked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
