@@ -264,7 +264,39 @@ def test_decide_without_the_version_stalls_with_its_name() -> None:
         making.complete(status=pb.ORCHESTRATION_STATUS_STALLED),
     ):
         outcome = run.turn(run.plan(), [making.schedule(8), action])
-        assert outcome == Stall("Version not available: v7")
+        assert outcome == Stall(pb.VERSION_NOT_AVAILABLE, "Version not available: v7")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "current", "fits"),
+    [
+        ([], [], True),
+        ([], ["a"], True),
+        (["a"], ["a"], True),
+        (["a"], ["a", "b"], True),
+        (["a"], ["a", "a"], True),
+        (["a", "b"], ["a"], False),
+        (["a", "b"], ["b", "a"], False),
+        (["a"], [], False),
+    ],
+)
+def test_decide_with_other_patches_than_recorded_stalls_with_daprs_words(
+    recorded: list[str], current: list[str], *, fits: bool
+) -> None:
+    run = begun(making.schedule(1))
+    run.resident.state.patches = recorded
+    run.deliver(making.task_completed(1))
+    answer = making.response(making.schedule(8))
+    answer.version.patches.extend(current)
+    outcome = run.turn(run.plan(), answer)
+    if fits:
+        assert not isinstance(outcome, Stall)
+    else:
+        assert outcome == Stall(
+            pb.PATCH_MISMATCH,
+            f"Patch mismatch. History patches: [{', '.join(recorded)}], "
+            f"current patches: [{', '.join(current)}]. ",
+        )
 
 
 def test_decide_with_a_version_records_it_in_the_turns_opening() -> None:

@@ -195,7 +195,7 @@ async def test_too_large_an_activity_parks_with_daprs_words() -> None:
             "and restart to resume: activity payload exceeds max gRPC body size"
         )
         assert worker.tasks == []
-        assert await history(engine, "a") == []
+        assert making.kinds(await history(engine, "a")) == ["executionStalled"]
 
 
 async def test_lack_of_the_version_parks_until_a_worker_with_it_connects() -> None:
@@ -225,8 +225,8 @@ async def test_lack_of_the_version_parks_until_a_worker_with_it_connects() -> No
         async with working(engine, named):
             assert (await finished(engine, "a")).output.value == "0,1"
             kinds = making.kinds(await history(engine, "a"))
-            assert "executionStalled" not in kinds
-            assert len(kinds) == 9
+            assert kinds.count("executionStalled") == 1
+            assert len(kinds) == 10
 
 
 async def test_lack_of_the_version_in_a_rolling_upgrade_goes_to_the_worker_that_came() -> None:

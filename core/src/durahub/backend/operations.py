@@ -203,8 +203,9 @@ class ReleaseInstance:
 class ParkInstance:
     """Give an instance back that can't go on by itself, visibly.
 
-    Its status becomes STALLED with `reason`; its revision stays; messages are still accepted; it becomes
-    due only by a `Deliver` that expedites. A later `CommitTurn` ends the parking.
+    Its status becomes STALLED with `reason`; `history` is appended, gap-free; the revision rises by one;
+    messages are still accepted; it becomes due only by a `Deliver` that expedites. A later `CommitTurn`
+    ends the parking.
 
     Result: `Released` or `NotOwner`.
 
@@ -212,11 +213,13 @@ class ParkInstance:
         key: Which instance.
         reason: For people: what is wrong and what helps.
         updated_at: The record's `last_updated_at`.
+        history: Serialised events to append.
     """
 
     key: InstanceKey
     reason: str
     updated_at: datetime
+    history: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,10 +30,12 @@ class Stall:
     """The turn can't be applied now; the instance waits for a worker that is able to.
 
     Attributes:
-        reason: For people.
+        kind: What is in the way.
+        reason: The same for people, in Dapr's words.
         refused_by: Streams of workers that lack what the turn needs; others may have it.
     """
 
+    kind: pb.StalledReason.ValueType
     reason: str
     refused_by: frozenset[int] = frozenset()
 
@@ -66,7 +68,12 @@ def decide(
     """
     completion = _completion(plan, response)
     if _lacks_version(response, completion):
-        return Stall(f"Version not available: {plan.state.version_name or ''}")
+        return Stall(
+            pb.VERSION_NOT_AVAILABLE, f"Version not available: {plan.state.version_name or ''}"
+        )
+    mismatch = _patch_mismatch(plan, response)
+    if mismatch is not None:
+        return Stall(pb.PATCH_MISMATCH, mismatch)
     if (
         completion is not None
         and completion.completeWorkflow.workflowStatus == pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW
@@ -138,6 +145,22 @@ def _lacks_version(response: pb.WorkflowResponse, completion: pb.WorkflowAction 
     return any(action.HasField("workflowVersionNotAvailable") for action in response.actions) or (
         completion is not None
         and completion.completeWorkflow.workflowStatus == pb.ORCHESTRATION_STATUS_STALLED
+    )
+
+
+def _patch_mismatch(plan: TurnPlan, response: pb.WorkflowResponse) -> str | None:
+    """Return how the patches of the worker's code contradict those that the history was made with.
+
+    The worker reports all that it met in the order in which it met them, so what is recorded must be how
+    its list begins. A worker that only notes a suspension may not have run the code at all.
+    """
+    recorded = plan.state.patches
+    current = list(dict.fromkeys(response.version.patches))
+    if plan.admission.suspended or current[: len(recorded)] == recorded:
+        return None
+    return (
+        f"Patch mismatch. History patches: [{', '.join(recorded)}], "
+        f"current patches: [{', '.join(current)}]. "
     )
 
 

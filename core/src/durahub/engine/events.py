@@ -125,6 +125,16 @@ def execution_completed(
     return event
 
 
+def execution_stalled(
+    at: datetime, reason: pb.StalledReason.ValueType, description: str
+) -> pb.HistoryEvent:
+    """Return what a history says of an instance that can't go on for now."""
+    event = new_event(at)
+    event.executionStalled.reason = reason
+    event.executionStalled.description = description
+    return event
+
+
 def timer_fired(at: datetime, timer_id: int, created: pb.TimerCreatedEvent) -> pb.HistoryEvent:
     """Return what a timer becomes at its moment; `fireAt` keeps its nanoseconds."""
     event = new_event(at)

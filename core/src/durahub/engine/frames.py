@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from durahub.backend import CommitTurn
+from durahub.engine.decision import Stall
 from durahub.engine.dispatch import Watermark, WorkerStream
 from durahub.engine.residents import Resident
 from durahub.engine.turn import TurnPlan
+from durahub.protocol import messages as pb
 from durahub.protocol.frames import WorkflowFrame
 
 PAYLOAD_SHARE = 0.95
@@ -40,17 +42,18 @@ def turn_frame(plan: TurnPlan, resident: Resident) -> Callable[[WorkerStream, st
     return frame
 
 
-def oversize_activity(commit: CommitTurn, limit_bytes: int | None) -> str | None:
+def oversize_activity(commit: CommitTurn, limit_bytes: int | None) -> Stall | None:
     """Return why a turn schedules an activity that is too large to be sent, or None."""
     if limit_bytes is None:
         return None
     for task in commit.activities:
         size_bytes = len(task.payload)
         if size_bytes > limit_bytes * PAYLOAD_SHARE:
-            return (
+            return Stall(
+                pb.PAYLOAD_SIZE_EXCEEDED,
                 f"activity '{task.name}::{task.key.task_id}' payload {size_bytes} bytes exceeds 95% of "
                 f"max gRPC body size {limit_bytes} bytes; increase daprd --max-body-size and restart to "
-                "resume: activity payload exceeds max gRPC body size"
+                "resume: activity payload exceeds max gRPC body size",
             )
     return None
 
@@ -69,14 +72,15 @@ def _known_events(stream: WorkerStream, instance_id: str, execution_id: str, com
     return known
 
 
-def oversize(plan: TurnPlan, resident: Resident, limit_bytes: int | None) -> str | None:
+def oversize(plan: TurnPlan, resident: Resident, limit_bytes: int | None) -> Stall | None:
     """Return why a turn is too large to be sent, or None if it is not."""
     if limit_bytes is None:
         return None
     size_bytes = resident.size_bytes + sum(map(len, plan.new_events))
     if size_bytes <= limit_bytes * PAYLOAD_SHARE:
         return None
-    return (
+    return Stall(
+        pb.PAYLOAD_SIZE_EXCEEDED,
         f"Workflow payload size {size_bytes} bytes exceeds 95% of max gRPC body size "
-        f"{limit_bytes} bytes; increase daprd --max-body-size and restart to resume"
+        f"{limit_bytes} bytes; increase daprd --max-body-size and restart to resume",
     )

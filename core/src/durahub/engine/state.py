@@ -76,7 +76,8 @@ class InstanceState:
         children: Children in order of creation.
         suspended: Whether the last suspend or resume was a suspend.
         completed: The event that ended the instance.
-        patches: Patches recorded by the turns so far, in order.
+        patches: Patches recorded by the turns so far, each once, in order.
+        stalls: Why the instance stalled so far.
         version_name: The named version that runs this generation, if the SDK chose one.
         events: Number of events folded.
     """
@@ -91,6 +92,7 @@ class InstanceState:
     suspended: bool = False
     completed: pb.ExecutionCompletedEvent | None = None
     patches: list[str] = field(default_factory=list)
+    stalls: set[str] = field(default_factory=set)
     version_name: str | None = None
     events: int = 0
 
@@ -258,9 +260,13 @@ def _on_resumed(state: InstanceState, event: pb.HistoryEvent) -> None:
 
 def _on_turn(state: InstanceState, event: pb.HistoryEvent) -> None:
     version = event.workflowStarted.version
-    state.patches.extend(version.patches)
+    state.patches += dict.fromkeys(p for p in version.patches if p not in state.patches)
     if version.HasField("name"):
         state.version_name = version.name
+
+
+def _on_stalled(state: InstanceState, event: pb.HistoryEvent) -> None:
+    state.stalls.add(event.executionStalled.description)
 
 
 def take_event_timer(state: InstanceState, event_name: str) -> int | None:
@@ -291,4 +297,5 @@ _HANDLERS = {
     "executionSuspended": _on_suspended,
     "executionResumed": _on_resumed,
     "workflowStarted": _on_turn,
+    "executionStalled": _on_stalled,
 }

@@ -32,6 +32,7 @@ from durahub.engine.decision import (
 from durahub.engine.descendants import live_below, live_descendant
 from durahub.engine.dispatch import Dispatcher, ItemName, NoWorkerError
 from durahub.engine.draft import InvalidResponseError, TurnContext
+from durahub.engine.events import execution_stalled
 from durahub.engine.frames import oversize, oversize_activity, turn_frame
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
@@ -104,8 +105,10 @@ class TurnRunner:
         except (DecodeError, InvalidResponseError, BackendCorruptionError) as error:
             await self.park(claimed.record, f"{type(error).__name__}: {error}")
 
-    async def park(self, record: InstanceRecord, reason: str) -> None:
-        """Give an instance back that can't go on, with the reason for people."""
+    async def park(
+        self, record: InstanceRecord, reason: str, history: tuple[bytes, ...] = ()
+    ) -> None:
+        """Give an instance back that can't go on, with the reason for people and for its history."""
         log.error(
             "instance parked",
             extra={
@@ -115,14 +118,24 @@ class TurnRunner:
             },
         )
         now = self._services.clock.now()
-        await self._services.lane.write(ParkInstance(key=record.key, reason=reason, updated_at=now))
+        await self._services.lane.write(
+            ParkInstance(key=record.key, reason=reason, updated_at=now, history=history)
+        )
         stalled = replace(record, status=RuntimeStatus.STALLED)
         self._services.watchers.tell(record.key, stalled)
+
+    async def _stall(self, plan: TurnPlan, stall: Stall) -> None:
+        """Park an instance, and say so in its history, once for each reason."""
+        if stall.reason in plan.state.stalls:
+            await self.park(plan.claimed.record, stall.reason)
+            return
+        event = execution_stalled(self._services.clock.now(), stall.kind, stall.reason)
+        await self.park(plan.claimed.record, stall.reason, (event.SerializeToString(),))
 
     async def _execute(self, plan: TurnPlan, resident: Resident) -> None:
         outcome = await self._outcome(plan, resident)
         if isinstance(outcome, Stall):
-            await self.park(plan.claimed.record, outcome.reason)
+            await self._stall(plan, outcome)
             if self._may_be_done_by_others(outcome.refused_by):
                 # Somebody came too late for this turn, and too early to find it parked.
                 self._services.retry_parked()
@@ -156,12 +169,12 @@ class TurnRunner:
             return force_termination(plan, pb.WorkflowResponse(), context)
         too_large = oversize(plan, resident, self._services.options.max_message_bytes)
         if too_large is not None:
-            return Stall(too_large)
+            return too_large
         outcome = await self._ask_workers(plan, resident)
         if isinstance(outcome, Stall):
             return outcome
         too_large = oversize_activity(outcome.commit, self._services.options.max_message_bytes)
-        return Stall(too_large) if too_large is not None else outcome
+        return too_large or outcome
 
     async def _ask_workers(self, plan: TurnPlan, resident: Resident) -> TurnOutcome | Stall:
         """Ask one worker after the other until one has the version that the instance runs on."""

@@ -287,7 +287,9 @@ class Batch:
             status=RuntimeStatus.STALLED,
             parked_reason=operation.reason,
             last_updated_at=operation.updated_at,
+            revision=row.record.revision + 1,
         )
+        self.append_history(row, operation.history)
         row.not_before = None
         row.woken_at = None
         self._store.disown(row)

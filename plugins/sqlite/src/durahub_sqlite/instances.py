@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 from durahub.backend import (
     CreateInstance,
@@ -78,8 +79,18 @@ def park(batch: Batch, operation: ParkInstance) -> Result:
         return NotOwner()
     row.park(operation.reason)
     row.last_updated_at = to_micros(operation.updated_at)
+    row.revision += 1
+    append_history(batch, row, operation.history)
     batch.change(row)
     return Released()
+
+
+def append_history(batch: Batch, row: InstanceRow, events: Sequence[bytes]) -> None:
+    """Append events to the history of an instance."""
+    batch.changes.history += [
+        (row.instance, seq, event) for seq, event in enumerate(events, row.history_length)
+    ]
+    row.history_length += len(events)
 
 
 def purge(batch: Batch, operation: PurgeInstance) -> Result:

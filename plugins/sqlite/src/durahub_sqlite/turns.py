@@ -14,7 +14,7 @@ from durahub.clock import to_micros
 
 from durahub_sqlite.batch import Batch
 from durahub_sqlite.deliveries import put_first
-from durahub_sqlite.instances import find_occupant, insert
+from durahub_sqlite.instances import append_history, find_occupant, insert
 from durahub_sqlite.rows import InstanceRow, micros_of, record_of
 
 
@@ -63,10 +63,7 @@ def _append_history(batch: Batch, row: InstanceRow, turn: CommitTurn) -> None:
     if turn.next_generation is not None:
         _begin_generation(batch, row, turn.next_generation)
         return
-    batch.changes.history += [
-        (row.instance, seq, event) for seq, event in enumerate(turn.history, row.history_length)
-    ]
-    row.history_length += len(turn.history)
+    append_history(batch, row, turn.history)
 
 
 def _begin_generation(batch: Batch, row: InstanceRow, following: NextGeneration) -> None:

@@ -215,6 +215,15 @@ def timers_ignore_the_sleep(original: Any, row: Any) -> Any:
 # Parking
 
 
+@mutant(Batch, "park", "PRK-10")
+def parking_keeps_the_revision(original: Any, batch: Any, operation: Any) -> Any:
+    row = batch.owned(operation.key)
+    result = original(batch, operation)
+    if row is not None:
+        row.record = replace(row.record, revision=row.record.revision - 1)
+    return result
+
+
 @mutant(Batch, "park", "PRK-01")
 def parking_hides(original: Any, batch: Any, operation: Any) -> Any:
     row = batch.owned(operation.key)

@@ -180,6 +180,7 @@ LOSSES: tuple[tuple[str, type[Any], str, Callable[[Any], Any], str], ...] = (
         lambda moment: moment + timedelta(seconds=1),
         "PRK-01",
     ),
+    ("history_of_a_parking_is_lost", ParkInstance, "history", constant(()), "PRK-10"),
     ("guard_of_purge_is_lost", PurgeInstance, "execution_id", constant(None), "PUR-05"),
     ("purge_is_always_forced", PurgeInstance, "force", constant(True), "PUR-03"),
     ("purge_is_never_forced", PurgeInstance, "force", constant(False), "PUR-02"),

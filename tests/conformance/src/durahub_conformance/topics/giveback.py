@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from durahub.backend import (
     CommitActivity,
     Delivered,
@@ -208,3 +210,14 @@ class ParkRequirements:
             await hub.do(parking("one"))
             assert await hub.claim() == ()
             await hub.do(delivery("one", expedite=True))
+
+    @requirement("PRK-10")
+    async def test_parking_appends_history(self, hub: Hub) -> None:
+        """A parking appends its events, gap-free, and raises the revision by one."""
+        await hub.idle("one")
+        await hub.do(delivery("one", "a"))
+        before = (await hub.claim_one()).record
+        await hub.do(replace(parking("one"), history=(b"stalled", b"again")))
+        record = await hub.record(key("one"))
+        assert (record.revision, record.history_length) == (before.revision + 1, 3)
+        assert list(await hub.probe.history(key("one"))) == [b"turn", b"stalled", b"again"]
