@@ -50,8 +50,6 @@ _STATUS_OF: tuple[tuple[type[Exception], StatusCode], ...] = (
 )
 """The first class that fits decides; daprd answers most refusals with UNKNOWN."""
 
-PURGE_BY_FILTER = "multi-instance purge is not implemented"
-
 
 def taskhub_routes(engine: Engine) -> Sequence[Route[Any]]:
     """Return the routes of the service for a started engine."""
@@ -98,8 +96,6 @@ class _TaskHubService:
             return await self._client.terminate(request)
 
     async def _purge(self, request: pb.PurgeInstancesRequest) -> pb.PurgeInstancesResponse:
-        if request.HasField("purgeInstanceFilter"):
-            raise RpcError(StatusCode.UNKNOWN, PURGE_BY_FILTER)
         with _prefixed("failed to purge workflow state"):
             return await self._client.purge(request)
 

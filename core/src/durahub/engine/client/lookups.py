@@ -1,0 +1,75 @@
+"""Looking at instances, and waiting for what becomes of them."""
+
+from __future__ import annotations
+
+from durahub.backend import InstanceQuery
+from durahub.engine.client.part import ClientPart, has_started
+from durahub.engine.describe import instance_response
+from durahub.engine.watchers import Condition
+from durahub.errors import InstanceNotFoundError
+from durahub.protocol import messages as pb
+from durahub.protocol.frames import history_response_bytes
+from durahub.types import InstanceKey
+
+DEFAULT_PAGE_SIZE = 1024
+"""Ids on a page if the client does not say how many (Dapr)."""
+
+
+class Lookups(ClientPart):
+    """Changes nothing."""
+
+    async def get(self, request: pb.GetInstanceRequest) -> pb.GetInstanceResponse:
+        """Return what is known of an instance; `exists` is false if there is none."""
+        key = self._key(request)
+        (view,) = await self._backend.get([key], payloads=request.getInputsAndOutputs)
+        return instance_response(view)
+
+    async def wait_for_start(self, request: pb.GetInstanceRequest) -> pb.GetInstanceResponse:
+        """Return what is known of an instance once its first turn is durable.
+
+        Raises:
+            InstanceNotFoundError: There is no such instance.
+        """
+        return await self._wait(request, has_started)
+
+    async def wait_for_completion(self, request: pb.GetInstanceRequest) -> pb.GetInstanceResponse:
+        """Return what is known of an instance once it has ended.
+
+        Raises:
+            InstanceNotFoundError: There is no such instance.
+        """
+        return await self._wait(request, lambda status: status.is_terminal)
+
+    async def history(self, request: pb.GetInstanceHistoryRequest) -> bytes:
+        """Return the serialised GetInstanceHistoryResponse with the committed history.
+
+        Raises:
+            InstanceNotFoundError: There is no such instance.
+        """
+        (history,) = await self._backend.history([InstanceKey(self._app_id, request.instanceId)])
+        if history is None:
+            raise InstanceNotFoundError(f"workflow instance '{request.instanceId}' not found")
+        return history_response_bytes(history.events)
+
+    async def list_ids(self, request: pb.ListInstanceIDsRequest) -> pb.ListInstanceIDsResponse:
+        """Return one page of the ids of the application's instances, in order of creation."""
+        page = await self._backend.list_instances(
+            InstanceQuery(
+                app_id=self._app_id,
+                page_size=request.pageSize or DEFAULT_PAGE_SIZE,
+                page_token=request.continuationToken or None,
+            )
+        )
+        response = pb.ListInstanceIDsResponse(
+            instanceIds=[record.key.instance_id for record in page.instances]
+        )
+        if page.next_token is not None:
+            response.continuationToken = page.next_token
+        return response
+
+    async def _wait(
+        self, request: pb.GetInstanceRequest, condition: Condition
+    ) -> pb.GetInstanceResponse:
+        with self._watchers.watch(self._key(request), condition) as watch:
+            await watch.outcome()
+        return await self.get(request)

@@ -1,0 +1,47 @@
+"""What every part of the client needs."""
+
+from __future__ import annotations
+
+from durahub.backend import Backend
+from durahub.clock import Clock
+from durahub.engine.lane import StoreLane
+from durahub.engine.watchers import Watchers
+from durahub.errors import InstanceStalledError
+from durahub.protocol import messages as pb
+from durahub.types import AppId, InstanceKey, RuntimeStatus
+
+
+class ClientPart:
+    """Where a client's requests go, and whom they are about."""
+
+    def __init__(
+        self, backend: Backend, lane: StoreLane, watchers: Watchers, clock: Clock, app_id: AppId
+    ) -> None:
+        self._backend = backend
+        self._lane = lane
+        self._watchers = watchers
+        self._clock = clock
+        self._app_id = app_id
+
+    def _key(self, request: object) -> InstanceKey:
+        return InstanceKey(self._target(request), request.instanceId)  # type: ignore[attr-defined]
+
+    def _target(self, request: object) -> AppId:
+        """Return the application that a request is routed to: its own unless it says otherwise."""
+        router: pb.TaskRouter = request.router  # type: ignore[attr-defined]  # all of them have one
+        return AppId(router.targetAppID) if router.targetAppID else self._app_id
+
+
+def has_started(status: RuntimeStatus) -> bool:
+    """Return whether an instance with this status has had a turn."""
+    return status is not RuntimeStatus.PENDING
+
+
+def refuse_parked(status: RuntimeStatus) -> None:
+    """Refuse what an instance with this status can't react to.
+
+    Raises:
+        InstanceStalledError: It is parked.
+    """
+    if status is RuntimeStatus.STALLED:
+        raise InstanceStalledError
