@@ -245,7 +245,7 @@ def item_frame(_: WorkerStream, token: str) -> bytes:
 
 
 async def test_ask_that_was_cancelled_while_waiting_is_never_dispatched() -> None:
-    dispatcher = Dispatcher(grace_s=60, on_room=lambda: None)
+    dispatcher = Dispatcher(grace_s=60, ping_s=60, on_room=lambda: None)
     async with asyncio.TaskGroup() as group:
         asking = group.create_task(dispatcher.ask(ItemName("ghost", 1), item_frame))
         await settled()
@@ -262,7 +262,7 @@ async def test_ask_that_was_cancelled_while_waiting_is_never_dispatched() -> Non
 
 
 async def test_ask_that_was_answered_without_a_token_while_waiting_is_never_dispatched() -> None:
-    dispatcher = Dispatcher(grace_s=60, on_room=lambda: None)
+    dispatcher = Dispatcher(grace_s=60, ping_s=60, on_room=lambda: None)
     async with asyncio.TaskGroup() as group:
         asking = group.create_task(dispatcher.ask(ItemName("ghost", None), item_frame))
         await settled()

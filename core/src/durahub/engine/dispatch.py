@@ -13,16 +13,15 @@ import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from durahub.engine.options import UNLIMITED_IN_FLIGHT
+from durahub.engine.streams import ItemName, Response, Watermark, WorkerStream, WorkItem
 from durahub.errors import ShuttingDownError
 from durahub.protocol import messages as pb
 
-log = logging.getLogger("durahub.engine.dispatch")
+__all__ = ["Dispatcher", "ItemName", "NoWorkerError", "Watermark", "WorkerStream"]
 
-Response = pb.WorkflowResponse | pb.ActivityResponse
+log = logging.getLogger("durahub.engine.dispatch")
 
 STATELESS_STREAM_ITEMS = 100
 """Items in flight at most on a stream of an old SDK: the JavaScript one drops what exceeds its queue."""
@@ -31,85 +30,27 @@ STATEFUL_STREAM_ITEMS = UNLIMITED_IN_FLIGHT
 """Items in flight at most on a stream of a current SDK."""
 
 
+HEALTH_PING = pb.WorkItem(healthPing=pb.HealthPing()).SerializeToString()
+"""The item that asks for nothing; it only shows that the stream is alive."""
+
+
 class NoWorkerError(Exception):
     """No worker is connected; the item is given back."""
-
-
-class ItemName(NamedTuple):
-    """What a response says that it answers.
-
-    Attributes:
-        instance_id: The instance.
-        task_id: The activity task; None for a turn.
-    """
-
-    instance_id: str
-    task_id: int | None
-
-
-@dataclass(slots=True, eq=False)
-class Watermark:
-    """How much of a history a stream has been sent."""
-
-    execution_id: str
-    events: int
-
-
-@dataclass(slots=True, eq=False)
-class WorkerStream:
-    """One open GetWorkItems call.
-
-    Attributes:
-        number: Counts the streams of this sidecar.
-        stateful_history: The worker keeps histories and takes deltas.
-        limit: Most items in flight.
-    """
-
-    number: int
-    stateful_history: bool
-    limit: int
-    in_flight: set[WorkItem] = field(default_factory=set)
-    outbox: deque[WorkItem] = field(default_factory=deque)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    watermarks: dict[str, Watermark] = field(default_factory=dict)
-    is_closing: bool = False
-
-    @property
-    def has_room(self) -> bool:
-        """Whether another item may be given to the stream."""
-        return not self.is_closing and len(self.in_flight) < self.limit
-
-
-@dataclass(slots=True, eq=False)
-class WorkItem:
-    """Something for a worker to do.
-
-    Attributes:
-        name: What a response will call it.
-        frame: Makes the serialised item for a stream, with a completion token.
-        response: The worker's answer.
-        settled: Done once the answer is durable.
-        token: The present dispatch's completion token.
-        stream: Who has it.
-        avoid: Numbers of streams that are not asked while there are others.
-        asked: Number of the stream that had it last.
-    """
-
-    name: ItemName
-    frame: Callable[[WorkerStream, str], bytes]
-    response: asyncio.Future[Response]
-    settled: asyncio.Future[None]
-    token: str = ""
-    stream: WorkerStream | None = None
-    avoid: AbstractSet[int] = frozenset()
-    asked: int = 0
 
 
 class Dispatcher:
     """Gives work items to connected workers and takes their answers."""
 
-    def __init__(self, *, grace_s: float, on_room: Callable[[], None]) -> None:
+    def __init__(self, *, grace_s: float, ping_s: float, on_room: Callable[[], None]) -> None:
+        """Make a dispatcher without streams.
+
+        Args:
+            grace_s: How long an item waits for a worker while there is none.
+            ping_s: After so long without an item a worker that wants to be pinged is.
+            on_room: Called when a worker connects.
+        """
         self._grace_s = grace_s
+        self._ping_s = ping_s
         self._on_room = on_room
         self._streams: dict[int, WorkerStream] = {}
         self._connections = 0
@@ -181,10 +122,16 @@ class Dispatcher:
             # Not awaited itself: a caller that is cancelled must not cancel it for the others.
             await asyncio.wait([item.settled])
 
-    async def serve(self, *, stateful_history: bool) -> AsyncGenerator[bytes, None]:
+    async def serve(
+        self, *, stateful_history: bool, health_ping: bool = False
+    ) -> AsyncGenerator[bytes, None]:
         """Yield serialised work items for one worker until it goes away.
 
         Closing the iterator gives back, at once, everything that the worker has not answered.
+
+        Args:
+            stateful_history: The worker keeps histories and takes deltas.
+            health_ping: The worker wants an item now and then, if only an empty one.
 
         Raises:
             ShuttingDownError: The sidecar stops.
@@ -193,6 +140,7 @@ class Dispatcher:
             self._connections + 1,
             stateful_history,
             STATEFUL_STREAM_ITEMS if stateful_history else STATELESS_STREAM_ITEMS,
+            self._ping_s if health_ping else None,
         )
         if self._is_closed:
             raise ShuttingDownError
@@ -202,12 +150,15 @@ class Dispatcher:
         self._on_room()
         try:
             while True:
-                await stream.wake.wait()
-                stream.wake.clear()
+                if not await stream.woken():
+                    yield HEALTH_PING
+                    stream.note_sent()
+                    continue
                 while stream.outbox and not stream.is_closing:
                     item = stream.outbox.popleft()
                     if item in stream.in_flight:
                         yield item.frame(stream, item.token)
+                        stream.note_sent()
                 if stream.is_closing:
                     raise ShuttingDownError
         finally:

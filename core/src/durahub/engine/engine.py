@@ -54,7 +54,9 @@ class Engine:
         self._clock = clock
         self._session: Session | None = None
         self._dispatcher = Dispatcher(
-            grace_s=options.worker_grace.total_seconds(), on_room=self._worker_connected
+            grace_s=options.worker_grace.total_seconds(),
+            ping_s=options.health_ping.total_seconds(),
+            on_room=self._worker_connected,
         )
         self._residents = Residents(backend, options.cached_history_bytes)
         self._workbench = Workbench(options, self._dispatcher)
@@ -146,8 +148,10 @@ class Engine:
         Raises:
             ShuttingDownError: The sidecar stops.
         """
-        stateful = pb.WORKER_CAPABILITY_STATEFUL_HISTORY in request.capabilities
-        return self._dispatcher.serve(stateful_history=stateful)
+        return self._dispatcher.serve(
+            stateful_history=pb.WORKER_CAPABILITY_STATEFUL_HISTORY in request.capabilities,
+            health_ping=pb.WORKER_CAPABILITY_HEALTH_PING in request.capabilities,
+        )
 
     async def complete_workflow(self, response: pb.WorkflowResponse) -> None:
         """Take a worker's answer to a turn. Nothing is promised: a lost one is asked for again."""

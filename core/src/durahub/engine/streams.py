@@ -1,0 +1,105 @@
+"""Worker streams, and the work items on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from durahub.protocol import messages as pb
+
+Response = pb.WorkflowResponse | pb.ActivityResponse
+
+
+class ItemName(NamedTuple):
+    """What a response says that it answers.
+
+    Attributes:
+        instance_id: The instance.
+        task_id: The activity task; None for a turn.
+    """
+
+    instance_id: str
+    task_id: int | None
+
+
+@dataclass(slots=True, eq=False)
+class Watermark:
+    """How much of a history a stream has been sent."""
+
+    execution_id: str
+    events: int
+
+
+@dataclass(slots=True, eq=False)
+class WorkerStream:
+    """One open GetWorkItems call.
+
+    Attributes:
+        number: Counts the streams of this sidecar.
+        stateful_history: The worker keeps histories and takes deltas.
+        limit: Most items in flight.
+        ping_s: After so long without an item the worker is pinged; None: never.
+    """
+
+    number: int
+    stateful_history: bool
+    limit: int
+    ping_s: float | None = None
+    in_flight: set[WorkItem] = field(default_factory=set)
+    outbox: deque[WorkItem] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    watermarks: dict[str, Watermark] = field(default_factory=dict)
+    is_closing: bool = False
+    ping_at_s: float | None = None
+
+    def __post_init__(self) -> None:
+        self.note_sent()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another item may be given to the stream."""
+        return not self.is_closing and len(self.in_flight) < self.limit
+
+    async def woken(self) -> bool:
+        """Wait until there may be something to send; False if a ping is due instead."""
+        try:
+            async with asyncio.timeout_at(self.ping_at_s):
+                await self.wake.wait()
+        except TimeoutError:
+            return False
+        self.wake.clear()
+        return True
+
+    def note_sent(self) -> None:
+        """Note that the worker was sent something just now."""
+        if self.ping_s is not None:
+            self.ping_at_s = asyncio.get_running_loop().time() + self.ping_s
+
+
+@dataclass(slots=True, eq=False)
+class WorkItem:
+    """Something for a worker to do.
+
+    Attributes:
+        name: What a response will call it.
+        frame: Makes the serialised item for a stream, with a completion token.
+        response: The worker's answer.
+        settled: Done once the answer is durable.
+        token: The present dispatch's completion token.
+        stream: Who has it.
+        avoid: Numbers of streams that are not asked while there are others.
+        asked: Number of the stream that had it last.
+    """
+
+    name: ItemName
+    frame: Callable[[WorkerStream, str], bytes]
+    response: asyncio.Future[Response]
+    settled: asyncio.Future[None]
+    token: str = ""
+    stream: WorkerStream | None = None
+    avoid: AbstractSet[int] = frozenset()
+    asked: int = 0
