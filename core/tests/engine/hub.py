@@ -222,6 +222,15 @@ async def purge(
     return (await engine.client.purge(request)).deletedInstanceCount
 
 
+async def rerun(
+    engine: Engine, source_id: str, event_id: int, new_id: str | None = None, **fields: Any
+) -> str:
+    request = pb.RerunWorkflowFromEventRequest(
+        sourceInstanceID=source_id, eventID=event_id, newInstanceID=new_id, **fields
+    )
+    return (await engine.client.rerun(request)).newInstanceID
+
+
 async def history(engine: Engine, instance_id: str) -> list[pb.HistoryEvent]:
     raw = await engine.client.history(pb.GetInstanceHistoryRequest(instanceId=instance_id))
     return list(pb.GetInstanceHistoryResponse.FromString(raw).events)

@@ -161,9 +161,11 @@ def test_compare_service_with_sdk_finds_same_methods() -> None:
 
 def test_declare_storage_adds_only_the_event_batch() -> None:
     assert set(declared_in((storage_pb2.DESCRIPTOR,))) == {"EventBatch"}
-    (events,) = pb.EventBatch.DESCRIPTOR.fields
+    events, forked = pb.EventBatch.DESCRIPTOR.fields
     assert (events.number, events.is_repeated) == (1, True)
     assert events.message_type is pb.HistoryEvent.DESCRIPTOR
+    assert (forked.name, forked.number, forked.is_repeated) == ("forked", 2, False)
+    assert forked.type == FieldDescriptor.TYPE_BOOL
 
 
 def test_export_messages_leaves_none_out() -> None:
