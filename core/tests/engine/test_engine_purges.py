@@ -1,0 +1,282 @@
+"""Purging by filter: everything that matches, once, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from durahub.backend import CommitTurn, PurgeInstance
+from durahub.engine import Engine
+from durahub.engine.client.purges import PURGED_AT_ONCE
+from durahub.errors import BackendUnavailableError
+from durahub.protocol import messages as pb
+from durahub.protocol.times import to_timestamp
+from durahub.testing import ManualClock, MemoryStore
+from durahub.types import AppId
+
+from . import making
+from .hub import (
+    WatchedBackend,
+    finished,
+    get,
+    jitter,
+    running,
+    settled,
+    start,
+    status,
+    store_of,
+    suspend,
+    tell,
+    terminate,
+    until,
+)
+from .worker import Turn, nothing_to_do, waiting_for, working
+
+COMPLETED = pb.ORCHESTRATION_STATUS_COMPLETED
+FAILED = pb.ORCHESTRATION_STATUS_FAILED
+TERMINATED = pb.ORCHESTRATION_STATUS_TERMINATED
+RUNNING = pb.ORCHESTRATION_STATUS_RUNNING
+SUSPENDED = pb.ORCHESTRATION_STATUS_SUSPENDED
+
+FLOWS = {
+    "Flow": nothing_to_do,
+    "Failing": lambda _: [making.complete(status=FAILED)],
+    "Waiting": waiting_for(1),
+    "Parked": lambda _: [making.lack_version()],
+}
+
+
+async def purge_matching(
+    engine: Engine,
+    *statuses: pb.OrchestrationStatus.ValueType,
+    since: datetime | None = None,
+    until_at: datetime | None = None,
+    **fields: Any,
+) -> int:
+    wanted = pb.PurgeInstanceFilter(
+        runtimeStatus=statuses,
+        createdTimeFrom=to_timestamp(since) if since else None,
+        createdTimeTo=to_timestamp(until_at) if until_at else None,
+    )
+    request = pb.PurgeInstancesRequest(purgeInstanceFilter=wanted, **fields)
+    response = await engine.client.purge(request)
+    assert response.isComplete.value is True
+    return response.deletedInstanceCount
+
+
+def left(engine: Engine) -> set[str]:
+    return {key.instance_id for key in store_of(engine).instances}
+
+
+async def one_of_each(engine: Engine) -> None:
+    """Start an instance for each status that lasts, named by it."""
+    await start(engine, "completed")
+    await start(engine, "failed", "Failing")
+    await start(engine, "terminated", "Waiting")
+    await terminate(engine, "terminated")
+    await start(engine, "running", "Waiting")
+    await start(engine, "suspended", "Waiting")
+    await suspend(engine, "suspended")
+    await start(engine, "stalled", "Parked")
+    await start(engine, "pending", at=making.NOW + timedelta(days=365_000))
+
+
+ENDED = {"completed", "failed", "terminated"}
+ALL = ENDED | {"running", "suspended", "stalled", "pending"}
+
+
+@pytest.mark.parametrize(
+    ("statuses", "force", "removed"),
+    [
+        ([], False, ENDED),
+        ([COMPLETED], False, {"completed"}),
+        ([FAILED, TERMINATED], False, {"failed", "terminated"}),
+        ([COMPLETED, RUNNING, SUSPENDED], False, {"completed"}),
+        ([RUNNING], False, set()),
+        ([99], False, set()),
+        ([], True, ALL),
+        ([RUNNING, SUSPENDED], True, {"running", "suspended"}),
+        ([pb.ORCHESTRATION_STATUS_PENDING], True, {"pending"}),
+        ([pb.ORCHESTRATION_STATUS_STALLED], True, {"stalled"}),
+        ([99], True, set()),
+    ],
+)
+async def test_purge_by_status_removes_what_has_it_and_may_be_removed(
+    statuses: list[Any], removed: set[str], *, force: bool
+) -> None:
+    async with running() as engine, working(engine, FLOWS):
+        await one_of_each(engine)
+        assert await purge_matching(engine, *statuses, force=force) == len(removed)
+        assert left(engine) == ALL - removed
+        assert await purge_matching(engine, *statuses, force=force) == 0
+
+
+async def test_purge_by_time_takes_from_the_first_moment_until_before_the_last() -> None:
+    clock = ManualClock()
+    begin = clock.now()
+    async with running(clock=clock) as engine, working(engine, FLOWS):
+        for number in range(5):
+            await start(engine, str(number))
+            clock.advance(timedelta(seconds=1))
+        at = [begin + timedelta(seconds=number) for number in range(6)]
+        assert await purge_matching(engine, since=at[5]) == 0
+        assert await purge_matching(engine, until_at=at[0]) == 0
+        assert await purge_matching(engine, since=at[1], until_at=at[3]) == 2
+        assert left(engine) == {"0", "3", "4"}
+        assert await purge_matching(engine, COMPLETED, since=at[4]) == 1
+        assert await purge_matching(engine, until_at=at[3]) == 1
+        assert left(engine) == {"3"}
+        assert await purge_matching(engine) == 1
+
+
+async def test_purge_of_many_pages_removes_all_with_few_calls_and_bounded_batches() -> None:
+    many = 2 * PURGED_AT_ONCE + 7
+    backend = WatchedBackend()
+    async with running(backend) as engine, working(engine, FLOWS):
+        async with asyncio.TaskGroup() as group:
+            for number in range(many):
+                group.create_task(start(engine, str(number), "Flow" if number % 3 else "Waiting"))
+        kept = {str(number) for number in range(0, many, 3)}
+        backend.batches.clear()
+        backend.calls.clear()
+        assert await purge_matching(engine) == many - len(kept)
+        assert left(engine) == kept
+        sizes = [sum(isinstance(op, PurgeInstance) for op in batch) for batch in backend.batches]
+        assert sum(sizes) == many - len(kept)
+        assert max(sizes) <= PURGED_AT_ONCE
+        assert backend.calls["apply"] <= 10
+        assert await purge_matching(engine, force=True) == len(kept)
+        assert left(engine) == set()
+
+
+def family(turn: Turn) -> list[pb.WorkflowAction]:
+    """Start two children a generation down to names of three letters."""
+    if len(turn.id) == 3 or len(turn.resolved) == 2:
+        return [making.complete()]
+    return [making.child(n, f"{turn.id}{n}", "Family") for n in range(2)]
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+async def test_purge_of_parents_and_children_counts_each_once(*, recursive: bool) -> None:
+    backend = WatchedBackend()
+    backend.before = backend.after = jitter(random.Random(3))
+    async with running(backend) as engine, working(engine, {"Family": family}):
+        for root in "abc":
+            await start(engine, root, "Family")
+            await finished(engine, root)
+        assert await purge_matching(engine, recursive=recursive) == 21
+        assert left(engine) == set()
+
+
+@pytest.mark.parametrize(("recursive", "kept"), [(False, {"x"}), (True, {"a", "x"})])
+async def test_purge_of_a_parent_above_a_living_child_is_as_for_one(
+    kept: set[str], *, recursive: bool
+) -> None:
+    """Without `recursive` the child is left alone; with it the parent is skipped, not the others."""
+
+    def parent(_: Turn) -> list[pb.WorkflowAction]:
+        return [making.child(0, "x", "Waiting"), making.complete()]
+
+    async with running() as engine, working(engine, {**FLOWS, "Parent": parent}):
+        await start(engine, "a", "Parent")
+        await finished(engine, "a")
+        await start(engine, "b")
+        assert await purge_matching(engine, recursive=recursive) == 3 - len(kept)
+        assert left(engine) == kept
+        expected = len(kept)
+        assert (
+            await purge_matching(engine, RUNNING, COMPLETED, recursive=True, force=True) == expected
+        )
+
+
+async def test_purge_leaves_other_applications_alone_unless_routed_there() -> None:
+    store = MemoryStore()
+    async with (
+        running(WatchedBackend(store)) as ours,
+        running(WatchedBackend(store), app_id=AppId("stock")) as theirs,
+        working(ours, FLOWS),
+        working(theirs, FLOWS),
+    ):
+        await start(ours, "a")
+        await start(theirs, "a")
+        assert await purge_matching(ours) == 1
+        assert (await get(theirs, "a")).exists
+        router = pb.TaskRouter(targetAppID="stock")
+        assert await purge_matching(ours, router=router) == 1
+        assert store.instances == {}
+
+
+async def test_purge_never_removes_the_run_that_followed_the_selected_one() -> None:
+    """Between the selection and the removal the id is created anew, and that run ends too."""
+    backend = WatchedBackend()
+    async with running(backend) as engine, working(engine, FLOWS):
+        await start(engine, "a")
+        await start(engine, "b")
+
+        async def recreate(name: str) -> None:
+            if name == "list_instances":
+                backend.after = jitter(random.Random(1))
+                await start(engine, "a")
+                await finished(engine, "a")
+
+        backend.after = recreate
+        assert await purge_matching(engine) == 1
+        assert left(engine) == {"a"}
+        assert await purge_matching(engine) == 1
+
+
+async def test_forced_purge_leaves_a_generation_that_began_after_the_selection() -> None:
+    def flow(turn: Turn) -> list[pb.WorkflowAction]:
+        return [making.continue_as_new("again")] if turn.raised() else []
+
+    backend = WatchedBackend()
+    async with running(backend) as engine, working(engine, flow):
+        await start(engine, "a")
+
+        async def next_generation(name: str) -> None:
+            if name == "list_instances":
+                backend.after = jitter(random.Random(1))
+                commits = len(commits_of(backend))
+                await tell(engine, "a", "go")
+                await until(lambda: len(commits_of(backend)) > commits)
+                await settled()
+
+        backend.after = next_generation
+        assert await purge_matching(engine, RUNNING, force=True) == 0
+        assert await status(engine, "a") == "RUNNING"
+        assert await purge_matching(engine, RUNNING, force=True) == 1
+
+
+def commits_of(backend: WatchedBackend) -> list[CommitTurn]:
+    return [op for batch in backend.batches for op in batch if isinstance(op, CommitTurn)]
+
+
+async def test_purges_at_once_remove_each_instance_once() -> None:
+    backend = WatchedBackend()
+    backend.before = backend.after = jitter(random.Random(5))
+    async with running(backend) as engine, working(engine, FLOWS):
+        for number in range(30):
+            await start(engine, str(number))
+        calls = [purge_matching(engine, recursive=bool(number % 2)) for number in range(4)]
+        assert sum(await asyncio.gather(*calls)) == 30
+        assert left(engine) == set()
+
+
+async def test_purge_that_the_store_fails_reports_it_and_can_be_repeated() -> None:
+    backend = WatchedBackend()
+    async with running(backend) as engine, working(engine, FLOWS):
+        for number in range(10):
+            await start(engine, str(number))
+
+        async def fail(name: str) -> None:
+            if name == "get":
+                raise BackendUnavailableError("injected")
+
+        backend.before = fail
+        with pytest.raises(BackendUnavailableError):
+            await purge_matching(engine, recursive=True)
+        backend.before = jitter(random.Random(1))
+        assert await purge_matching(engine, recursive=True) == 10
