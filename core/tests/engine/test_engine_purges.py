@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from durahub.backend import CommitTurn, PurgeInstance
+from durahub.backend import PurgeInstance
 from durahub.engine import Engine
 from durahub.engine.client.purges import PURGED_AT_ONCE
-from durahub.errors import BackendUnavailableError
 from durahub.protocol import messages as pb
-from durahub.protocol.times import to_timestamp
 from durahub.testing import ManualClock, MemoryStore
 from durahub.types import AppId
 
@@ -24,22 +22,12 @@ from .hub import (
     get,
     jitter,
     running,
-    settled,
     start,
-    status,
-    store_of,
     suspend,
-    tell,
     terminate,
-    until,
 )
+from .purging import COMPLETED, FAILED, RUNNING, SUSPENDED, TERMINATED, left, purge_matching
 from .worker import Turn, nothing_to_do, waiting_for, working
-
-COMPLETED = pb.ORCHESTRATION_STATUS_COMPLETED
-FAILED = pb.ORCHESTRATION_STATUS_FAILED
-TERMINATED = pb.ORCHESTRATION_STATUS_TERMINATED
-RUNNING = pb.ORCHESTRATION_STATUS_RUNNING
-SUSPENDED = pb.ORCHESTRATION_STATUS_SUSPENDED
 
 FLOWS = {
     "Flow": nothing_to_do,
@@ -47,28 +35,6 @@ FLOWS = {
     "Waiting": waiting_for(1),
     "Parked": lambda _: [making.lack_version()],
 }
-
-
-async def purge_matching(
-    engine: Engine,
-    *statuses: pb.OrchestrationStatus.ValueType,
-    since: datetime | None = None,
-    until_at: datetime | None = None,
-    **fields: Any,
-) -> int:
-    wanted = pb.PurgeInstanceFilter(
-        runtimeStatus=statuses,
-        createdTimeFrom=to_timestamp(since) if since else None,
-        createdTimeTo=to_timestamp(until_at) if until_at else None,
-    )
-    request = pb.PurgeInstancesRequest(purgeInstanceFilter=wanted, **fields)
-    response = await engine.client.purge(request)
-    assert response.isComplete.value is True
-    return response.deletedInstanceCount
-
-
-def left(engine: Engine) -> set[str]:
-    return {key.instance_id for key in store_of(engine).instances}
 
 
 async def one_of_each(engine: Engine) -> None:
@@ -207,76 +173,3 @@ async def test_purge_leaves_other_applications_alone_unless_routed_there() -> No
         router = pb.TaskRouter(targetAppID="stock")
         assert await purge_matching(ours, router=router) == 1
         assert store.instances == {}
-
-
-async def test_purge_never_removes_the_run_that_followed_the_selected_one() -> None:
-    """Between the selection and the removal the id is created anew, and that run ends too."""
-    backend = WatchedBackend()
-    async with running(backend) as engine, working(engine, FLOWS):
-        await start(engine, "a")
-        await start(engine, "b")
-
-        async def recreate(name: str) -> None:
-            if name == "list_instances":
-                backend.after = jitter(random.Random(1))
-                await start(engine, "a")
-                await finished(engine, "a")
-
-        backend.after = recreate
-        assert await purge_matching(engine) == 1
-        assert left(engine) == {"a"}
-        assert await purge_matching(engine) == 1
-
-
-async def test_forced_purge_leaves_a_generation_that_began_after_the_selection() -> None:
-    def flow(turn: Turn) -> list[pb.WorkflowAction]:
-        return [making.continue_as_new("again")] if turn.raised() else []
-
-    backend = WatchedBackend()
-    async with running(backend) as engine, working(engine, flow):
-        await start(engine, "a")
-
-        async def next_generation(name: str) -> None:
-            if name == "list_instances":
-                backend.after = jitter(random.Random(1))
-                commits = len(commits_of(backend))
-                await tell(engine, "a", "go")
-                await until(lambda: len(commits_of(backend)) > commits)
-                await settled()
-
-        backend.after = next_generation
-        assert await purge_matching(engine, RUNNING, force=True) == 0
-        assert await status(engine, "a") == "RUNNING"
-        assert await purge_matching(engine, RUNNING, force=True) == 1
-
-
-def commits_of(backend: WatchedBackend) -> list[CommitTurn]:
-    return [op for batch in backend.batches for op in batch if isinstance(op, CommitTurn)]
-
-
-async def test_purges_at_once_remove_each_instance_once() -> None:
-    backend = WatchedBackend()
-    backend.before = backend.after = jitter(random.Random(5))
-    async with running(backend) as engine, working(engine, FLOWS):
-        for number in range(30):
-            await start(engine, str(number))
-        calls = [purge_matching(engine, recursive=bool(number % 2)) for number in range(4)]
-        assert sum(await asyncio.gather(*calls)) == 30
-        assert left(engine) == set()
-
-
-async def test_purge_that_the_store_fails_reports_it_and_can_be_repeated() -> None:
-    backend = WatchedBackend()
-    async with running(backend) as engine, working(engine, FLOWS):
-        for number in range(10):
-            await start(engine, str(number))
-
-        async def fail(name: str) -> None:
-            if name == "get":
-                raise BackendUnavailableError("injected")
-
-        backend.before = fail
-        with pytest.raises(BackendUnavailableError):
-            await purge_matching(engine, recursive=True)
-        backend.before = jitter(random.Random(1))
-        assert await purge_matching(engine, recursive=True) == 10

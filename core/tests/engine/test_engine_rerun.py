@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import pytest
-from durahub.engine import Engine
 from durahub.errors import InstanceExistsError
 from durahub.protocol import messages as pb
-from durahub.types import InstanceKey
 
 from . import making
 from .hub import (
@@ -20,36 +17,14 @@ from .hub import (
     row,
     running,
     start,
-    store_of,
     suspend,
     tell,
     terminate,
     until,
 )
-from .making import APP, FOREVER, NOW, text
-from .worker import Turn, Worker, fan_out, nothing_to_do, sequence, waiting_for, working
-
-
-def done(worker: Worker, instance_id: str) -> list[int]:
-    """Return the ids of the activities that were run for an instance."""
-    return sorted(
-        task.taskId for task in worker.tasks if task.workflowInstance.instanceId == instance_id
-    )
-
-
-def scheduled(events: Sequence[pb.HistoryEvent], event_id: int) -> pb.HistoryEvent:
-    (event,) = [event for event in events if event.eventId == event_id]
-    return event
-
-
-async def check(engine: Engine, instance_id: str, output: str) -> list[pb.HistoryEvent]:
-    """Return the history of an instance that has completed, whose record and history agree."""
-    assert (await finished(engine, instance_id)).output.value == output
-    events = await history(engine, instance_id)
-    assert row(engine, instance_id).record.history_length == len(events)
-    assert making.kinds(events).count("executionStarted") == 1
-    assert making.kinds(events)[-1] == "executionCompleted"
-    return events
+from .making import FOREVER, NOW, text
+from .rerunning import check, done, scheduled
+from .worker import Turn, fan_out, sequence, working
 
 
 @pytest.mark.parametrize("stateful", [False, True])
@@ -152,97 +127,6 @@ async def test_rerun_from_a_timer_fires_it_again() -> None:
         events = await check(engine, "new", "over")
     assert scheduled(events, 0).timerCreated.rerunParentInstanceInfo.instanceID == "old"
     assert making.kinds(events).count("timerFired") == 1
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({}, "old"),
-        ({"input": text("new")}, "old"),
-        ({"input": text("new"), "overwriteInput": True}, "new"),
-        ({"input": text(""), "overwriteInput": True}, ""),
-        ({"overwriteInput": True}, None),
-    ],
-)
-@pytest.mark.parametrize("event_id", [0, 1])
-async def test_rerun_hands_the_input_to_the_target(
-    fields: dict[str, object], expected: str | None, event_id: int
-) -> None:
-    """The target is an activity, or a child."""
-
-    def flow(turn: Turn) -> list[pb.WorkflowAction]:
-        child = making.child(1)
-        child.createChildWorkflow.input.value = "old"
-        known = [making.schedule(0, value="old"), child]
-        return known if len(turn.resolved) < 2 else [making.complete("over")]
-
-    flows = {"Flow": flow, "Child": nothing_to_do}
-    async with running() as engine, working(engine, flows) as worker:
-        await start(engine, "old")
-        await finished(engine, "old")
-        await rerun(engine, "old", event_id, "new", **fields)
-        await check(engine, "new", "over")
-        child = (await get(engine, "new:0001")).workflowState
-        given = [child, worker.tasks[-1]][1 - event_id]
-        assert (given.input.value if given.HasField("input") else None) == expected
-
-
-def with_child(turn: Turn) -> list[pb.WorkflowAction]:
-    if 0 in turn.resolved:
-        kind = turn.resolved[0].WhichOneof("eventType") or ""
-        failure = turn.resolved[0].childWorkflowInstanceFailed.failureDetails.errorType
-        return [making.complete(failure or kind)]
-    return [making.child(0, "kid")]
-
-
-CHILD_DONE = "childWorkflowInstanceCompleted"
-
-
-@pytest.mark.parametrize(
-    ("fields", "child_id"), [({}, "new:0000"), ({"newChildWorkflowInstanceID": "mine"}, "mine")]
-)
-async def test_rerun_from_a_child_starts_another_one(fields: dict[str, str], child_id: str) -> None:
-    flows = {"Flow": with_child, "Child": nothing_to_do}
-    async with running() as engine, working(engine, flows):
-        await start(engine, "old")
-        await finished(engine, "old")
-        before = (await get(engine, "kid"), await history(engine, "kid"))
-        await rerun(engine, "old", 0, "new", **fields)
-        events = await check(engine, "new", CHILD_DONE)
-        child = (await get(engine, child_id)).workflowState
-        assert child.workflowStatus == pb.ORCHESTRATION_STATUS_COMPLETED
-        assert child.parentInstanceId.value == "new"
-        assert (await get(engine, "kid"), await history(engine, "kid")) == before
-    assert scheduled(events, 0).childWorkflowInstanceCreated.instanceId == child_id
-
-
-async def test_rerun_with_an_open_child_starts_it_under_an_id_of_its_own() -> None:
-    def flow(turn: Turn) -> list[pb.WorkflowAction]:
-        if len(turn.resolved) == 2:
-            return [making.complete("over")]
-        return [making.child(10, "kid"), making.schedule(11)]
-
-    flows = {"Flow": flow, "Child": waiting_for(1)}
-    async with running() as engine, working(engine, flows):
-        await start(engine, "old")
-        await until(lambda: InstanceKey(APP, "kid") in store_of(engine).instances)
-        await terminate(engine, "old")
-        await rerun(engine, "old", 11, "new")
-        await tell(engine, "new:000a", "go")
-        await check(engine, "new", "over")
-        await tell(engine, "kid", "go")
-
-
-async def test_rerun_tells_the_parent_that_a_childs_id_is_occupied() -> None:
-    flows = {"Flow": with_child, "Child": nothing_to_do, "Other": waiting_for(1)}
-    async with running() as engine, working(engine, flows):
-        await start(engine, "taken", "Other")
-        await start(engine, "old")
-        await finished(engine, "old")
-        await rerun(engine, "old", 0, "new", newChildWorkflowInstanceID="taken")
-        await check(engine, "new", "WorkflowInstanceAlreadyExists")
-        await rerun(engine, "old", 0, "itself", newChildWorkflowInstanceID="itself")
-        await check(engine, "itself", "WorkflowInstanceAlreadyExists")
 
 
 async def test_rerun_of_a_failed_instance_goes_on_from_where_it_failed() -> None:
