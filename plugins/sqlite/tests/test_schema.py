@@ -106,6 +106,14 @@ async def test_directory_as_path_is_refused(
     assert not isinstance(caught.value, BackendUnavailableError)
 
 
+async def test_symbolic_links_in_a_circle_are_refused(
+    new_backend: NewBackend, services: BackendServices, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(BackendError, match="symbolic links"):
+        await new_backend(str(tmp_path / "loop")).open(services)
+
+
 async def test_file_as_directory_is_refused(
     new_backend: NewBackend, services: BackendServices, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from dataclasses import dataclass, field
@@ -92,7 +93,20 @@ def open_files(settings: SqliteSettings) -> OpenFiles:
         files = OpenFiles(path=None)
         files.writer = _connect(MEMORY)
         return files
-    return _open_file(path.resolve(), settings)
+    return _open_file(_resolved(path), settings)
+
+
+def _resolved(path: Path) -> Path:
+    """Return the path without symbolic links, so that all ways to a file lead to one lock.
+
+    Raises:
+        OSError: The links lead in a circle.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError as error:
+        # What Python says before 3.13; later, opening the file says it.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
 
 
 def _open_file(path: Path, settings: SqliteSettings) -> OpenFiles:
