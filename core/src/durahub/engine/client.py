@@ -9,6 +9,8 @@ import dataclasses
 import os
 import uuid
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from durahub.backend import (
     Backend,
     CreateInstance,
@@ -38,17 +40,22 @@ from durahub.engine.lane import StoreLane
 from durahub.engine.state import request_identity
 from durahub.engine.watchers import Condition, Watchers
 from durahub.errors import (
+    BackendError,
     InstanceExistsError,
     InstanceNotCompletedError,
     InstanceNotFoundError,
     InstanceStalledError,
+    InvalidRequestError,
 )
 from durahub.protocol import messages as pb
 from durahub.protocol.frames import history_response_bytes
-from durahub.protocol.times import from_timestamp_ceil
+from durahub.protocol.times import from_timestamp_ceil, is_valid
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
 
 _MARK_BYTES = 12
+
+DEFAULT_PAGE_SIZE = 1024
+"""Ids on one page, unless the request says otherwise; what Dapr's clients ask for."""
 
 _REPLACE_ROUNDS = 10
 """How often a creation is tried anew while others end and create the same id."""
@@ -72,7 +79,10 @@ class Client:
         Raises:
             InstanceExistsError: The id is in use, by itself or by descendants of its ended run, or
                 was used and the request enforces unique ids.
+            InvalidRequestError: The start time is none.
         """
+        if request.HasField("scheduledStartTimestamp"):
+            _refuse_invalid_time(request.scheduledStartTimestamp)
         creation = self._creation(request)
         await self._create(creation, enforce_unique=request.enforceUniqueInstanceId)
         if not request.HasField("scheduledStartTimestamp"):
@@ -183,14 +193,22 @@ class Client:
         return history_response_bytes(history.events)
 
     async def list_ids(self, request: pb.ListInstanceIDsRequest) -> pb.ListInstanceIDsResponse:
-        """Return one page of the ids of the application's instances, in order of creation."""
-        page = await self._backend.list_instances(
-            InstanceQuery(
-                app_id=self._app_id,
-                page_size=request.pageSize or 1024,
-                page_token=request.continuationToken or None,
-            )
+        """Return one page of the ids of the application's instances, in order of creation.
+
+        Raises:
+            InvalidRequestError: The continuation token is none that this store gave out.
+        """
+        query = InstanceQuery(
+            app_id=self._app_id,
+            page_size=request.pageSize or DEFAULT_PAGE_SIZE,
+            page_token=request.continuationToken or None,
         )
+        try:
+            page = await self._backend.list_instances(query)
+        except BackendError as error:
+            if error.retryable or query.page_token is None:
+                raise
+            raise InvalidRequestError(f"the continuation token is not valid: {error}") from error
         response = pb.ListInstanceIDsResponse(
             instanceIds=[record.key.instance_id for record in page.instances]
         )
@@ -342,7 +360,17 @@ class Client:
     def _target(self, request: object) -> AppId:
         """Return the application that a request is routed to: its own unless it says otherwise."""
         router: pb.TaskRouter = request.router  # type: ignore[attr-defined]  # all of them have one
+        if router.targetAppNamespace and not router.targetAppID:
+            raise InvalidRequestError("a target app namespace requires a target app ID")
         return AppId(router.targetAppID) if router.targetAppID else self._app_id
+
+
+def _refuse_invalid_time(timestamp: Timestamp) -> None:
+    if not is_valid(timestamp):
+        raise InvalidRequestError(
+            f"the start time of {timestamp.seconds} seconds and {timestamp.nanos} nanoseconds is not "
+            "a time between the years 1 and 9999"
+        )
 
 
 def _has_started(status: RuntimeStatus) -> bool:

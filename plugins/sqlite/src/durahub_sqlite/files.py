@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from durahub_sqlite.settings import MEMORY, SqliteSettings
 OLDEST_SQLITE = (3, 37, 0)
 """The first version with strict tables; all else that is used is older."""
 
-BUSY_TIMEOUT_MS = 5_000
-"""How long to wait for another program, such as a backup, to let go of the file."""
+BUSY_TIMEOUT_MS = 1_000
+"""How long a call waits for another program, such as a backup, to let go of the file; then it is repeated."""
 
 CHECKPOINT_PAGES = 4_000
 """Size of the write-ahead log, in pages of 4 KiB, from which on it is moved into the file."""
@@ -106,11 +107,12 @@ def _resolved(path: Path) -> Path:
         return path.resolve()
     except RuntimeError as error:
         # What Python says before 3.13; later, opening the file says it.
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from error
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
 
 
 def _open_file(path: Path, settings: SqliteSettings) -> OpenFiles:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _refuse_unlockable(path)
     with contextlib.ExitStack() as undo:
         lock = FileLock(path)
         lock.acquire()
@@ -130,6 +132,22 @@ def _open_file(path: Path, settings: SqliteSettings) -> OpenFiles:
         files.note_identity()
         undo.pop_all()
     return files
+
+
+def _refuse_unlockable(path: Path) -> None:
+    """Refuse what is no file, or a file with several names: the lock is on the name."""
+    if not path.exists():
+        return
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise BackendError(f"{path} is a device or a pipe; name a file")
+    if status.st_nlink > 1:
+        raise BackendError(
+            f"{path} has {status.st_nlink} names (hard links), under each of which it could be opened at"
+            " the same time, which would damage it; remove the others, or copy the file"
+        )
 
 
 def _prepare_writer(writer: sqlite3.Connection, path: Path, settings: SqliteSettings) -> None:
