@@ -24,6 +24,7 @@
         InstanceExistsError          the id is taken
         InstanceNotCompletedError    it has to end first
         InstanceStalledError         it is parked
+        StreamEndedError             a worker is to connect again
         ShuttingDownError            the sidecar is going away
 
 Refusals that belong to one operation of a batch (an id that exists, an owner that changed) are
@@ -274,6 +275,13 @@ class InstanceStalledError(RequestError):
 
     def __init__(self, message: str = "workflow is stalled") -> None:
         super().__init__(message)
+
+
+class StreamEndedError(RequestError):
+    """A worker's stream ends for a reason of the sidecar's; the worker is to connect again."""
+
+    slug = "stream-ended"
+    retryable = True
 
 
 class ShuttingDownError(RequestError):

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from durahub.engine.options import UNLIMITED_IN_FLIGHT
-from durahub.errors import ShuttingDownError
+from durahub.errors import RequestError, ShuttingDownError, StreamEndedError
 from durahub.protocol import messages as pb
 
 log = logging.getLogger("durahub.engine.dispatch")
@@ -29,6 +29,10 @@ STATELESS_STREAM_ITEMS = 100
 
 STATEFUL_STREAM_ITEMS = UNLIMITED_IN_FLIGHT
 """Items in flight at most on a stream of a current SDK."""
+
+
+OUTBOX_ITEMS = 64
+"""Items that wait for one stream at most; the others go to whoever takes them first."""
 
 
 class NoWorkerError(Exception):
@@ -72,12 +76,16 @@ class WorkerStream:
     outbox: deque[WorkItem] = field(default_factory=deque)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     watermarks: dict[str, Watermark] = field(default_factory=dict)
-    is_closing: bool = False
+    ending: RequestError | None = None
 
     @property
     def has_room(self) -> bool:
         """Whether another item may be given to the stream."""
-        return not self.is_closing and len(self.in_flight) < self.limit
+        return (
+            self.ending is None
+            and len(self.in_flight) < self.limit
+            and len(self.outbox) < OUTBOX_ITEMS
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -188,6 +196,7 @@ class Dispatcher:
 
         Raises:
             ShuttingDownError: The sidecar stops.
+            StreamEndedError: The worker is to connect again.
         """
         stream = WorkerStream(
             self._connections + 1,
@@ -204,12 +213,13 @@ class Dispatcher:
             while True:
                 await stream.wake.wait()
                 stream.wake.clear()
-                while stream.outbox and not stream.is_closing:
+                while stream.outbox and stream.ending is None:
                     item = stream.outbox.popleft()
                     if item in stream.in_flight:
                         yield item.frame(stream, item.token)
-                if stream.is_closing:
-                    raise ShuttingDownError
+                    self._assign_pending()
+                if stream.ending is not None:
+                    raise stream.ending
         finally:
             self._disconnect(stream)
 
@@ -225,10 +235,17 @@ class Dispatcher:
     def close(self) -> None:
         """End all streams and give back what waits; accept no stream from now on."""
         self._is_closed = True
-        for stream in self._streams.values():
-            stream.is_closing = True
-            stream.wake.set()
+        self._end_streams(ShuttingDownError())
         self._give_back()
+
+    def reconnect(self, reason: str) -> None:
+        """Have all workers connect anew, which gives everything they have not answered to them again."""
+        self._end_streams(StreamEndedError(reason))
+
+    def _end_streams(self, ending: RequestError) -> None:
+        for stream in self._streams.values():
+            stream.ending = ending
+            stream.wake.set()
 
     def _give_back(self) -> None:
         waiting, self._pending = self._pending, deque()
@@ -274,7 +291,7 @@ class Dispatcher:
 
     def _disconnect(self, stream: WorkerStream) -> None:
         del self._streams[stream.number]
-        stream.is_closing = True
+        stream.ending = stream.ending or StreamEndedError("the stream is closed")
         for item in list(stream.in_flight):
             stream.in_flight.discard(item)
             item.stream = None

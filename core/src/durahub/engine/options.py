@@ -25,6 +25,7 @@ class EngineOptions:
         safety_poll: How long a lost hint may stay unnoticed.
         worker_grace: How long work waits for a worker in a sidecar that has none, before others may
             have it.
+        in_flight_bytes: Nothing more is claimed while the payloads of what is in flight exceed this.
         cached_history_bytes: Most memory for histories of instances that are not in flight.
     """
 
@@ -36,4 +37,5 @@ class EngineOptions:
     session_time_to_live: timedelta = timedelta(seconds=30)
     safety_poll: timedelta = timedelta(seconds=5)
     worker_grace: timedelta = timedelta(seconds=2)
+    in_flight_bytes: int = 64 * 1024 * 1024
     cached_history_bytes: int = 64 * 1024 * 1024

@@ -68,12 +68,18 @@ class OpenFiles:
         Writing to a deleted file succeeds, and all of it is lost when the process ends.
 
         Raises:
-            BackendError: The file was removed or replaced.
+            BackendError: The file was removed or replaced, or what keeps others from using it was.
         """
         if self.path is not None and self._identity != _identity_of(self.path):
             raise BackendError(
                 f"{self.path} was removed or replaced while in use; nothing more is written:"
                 " stop the process, put the file in its place, and start again"
+            )
+
+        if self.lock is not None and not self.lock.is_held():
+            raise BackendError(
+                f"the lock file of {self.path} was removed or replaced while in use, so that another"
+                " process may use the file; nothing more is written: stop the process and start again"
             )
 
     def note_identity(self) -> None:
