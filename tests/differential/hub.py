@@ -69,6 +69,8 @@ class Hub:
 
     async def step(self, step: Step) -> Any:
         """Carry out one step, let everything happen that follows from it, and look."""
+        # No two creations at one moment: among those the order of a listing is the backend's.
+        self._clock.advance(timedelta(milliseconds=1))
         answer = await self._answer(step)
         return step, answer, await self._look()
 

@@ -25,6 +25,7 @@
         InstanceNotCompletedError    it has to end first
         InstanceStalledError         it is parked
         RerunTargetError             no event to rerun from
+        StreamEndedError             a worker is to connect again
         ShuttingDownError            the sidecar is going away
 
 Refusals that belong to one operation of a batch (an id that exists, an owner that changed) are
@@ -281,6 +282,13 @@ class RerunTargetError(RequestError):
     """The event to rerun from does not exist or is none that can be done again."""
 
     slug = "rerun-target"
+
+
+class StreamEndedError(RequestError):
+    """A worker's stream ends for a reason of the sidecar's; the worker is to connect again."""
+
+    slug = "stream-ended"
+    retryable = True
 
 
 class ShuttingDownError(RequestError):

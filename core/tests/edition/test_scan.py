@@ -267,3 +267,15 @@ assert "durahub-core" in {d.name for d in importlib_metadata.distributions()}
 assert importlib_metadata.version("pluggy")
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
+
+
+@pytest.mark.parametrize(
+    "broken", [b"[durahub.backends]\nnoequals\n", b"[durahub.backends]\na = \xff\n"]
+)
+def test_scan_passes_over_entry_points_that_cannot_be_read(site: Site, broken: bytes) -> None:
+    info = site.install("evil")
+    (info / "entry_points.txt").write_bytes(broken)
+    site.install("acme", entry_points="acme = acme", files={"acme.py": ""})
+    found = {candidate.distribution for candidate in scan()}
+    assert "acme" in found
+    assert "evil" not in found

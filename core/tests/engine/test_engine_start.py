@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from durahub.backend import CreateInstance
-from durahub.errors import InstanceExistsError, InstanceNotFoundError
+from durahub.errors import InstanceExistsError, InstanceNotFoundError, InvalidRequestError
 from durahub.protocol import messages as pb
 from durahub.testing import ManualClock
 
@@ -243,3 +243,25 @@ async def test_list_pages_through_all_instances_in_order_of_creation() -> None:
             token = page.continuationToken
             assert page.HasField("continuationToken") == (len(found) < 7)
         assert found == [f"{number}%_" for number in range(7)]
+
+
+async def test_list_with_a_token_of_somebody_else_is_refused() -> None:
+    async with running() as engine:
+        with pytest.raises(InvalidRequestError, match="the continuation token is not valid"):
+            await engine.client.list_ids(pb.ListInstanceIDsRequest(continuationToken="nonsense"))
+
+
+async def test_router_with_a_namespace_and_no_application_is_refused() -> None:
+    request = pb.CreateInstanceRequest(instanceId="a", name="Flow")
+    request.router.targetAppNamespace = "other"
+    async with running() as engine:
+        with pytest.raises(InvalidRequestError, match="requires a target app ID"):
+            await engine.client.start(request)
+
+
+async def test_start_at_no_time_at_all_is_refused() -> None:
+    request = pb.CreateInstanceRequest(instanceId="a", name="Flow")
+    request.scheduledStartTimestamp.nanos = -5
+    async with running() as engine:
+        with pytest.raises(InvalidRequestError, match="-5 nanoseconds is not a time"):
+            await engine.client.start(request)

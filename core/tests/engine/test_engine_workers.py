@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import aclosing
 from datetime import timedelta
 
 import pytest
-from durahub.engine.dispatch import STATELESS_STREAM_ITEMS, Dispatcher, ItemName, WorkerStream
-from durahub.errors import ShuttingDownError
+from durahub.engine.dispatch import (
+    OUTBOX_ITEMS,
+    STATELESS_STREAM_ITEMS,
+    Dispatcher,
+    ItemName,
+    WorkerStream,
+)
+from durahub.errors import ShuttingDownError, StreamEndedError
 from durahub.protocol import messages as pb
 
 from . import making
@@ -24,7 +32,7 @@ from .hub import (
     terminate,
     until,
 )
-from .worker import echo, fan_out, nothing_to_do, sequence, waiting_for, working
+from .worker import Turn, echo, fan_out, nothing_to_do, sequence, waiting_for, working
 
 
 async def test_disconnect_of_a_worker_gives_its_turn_to_another_at_once() -> None:
@@ -289,3 +297,62 @@ async def test_ask_without_any_worker_gives_up_after_the_grace_and_not_before() 
             await call
             await finished(engine, "a")
         assert len(await history(engine, "a")) == 6
+
+
+async def test_worker_that_takes_nothing_leaves_the_work_to_others() -> None:
+    async with running() as engine:
+        lazy = engine.work_items(pb.GetWorkItemsRequest())
+        async with aclosing(lazy), asyncio.TaskGroup() as group:
+            first = group.create_task(anext(lazy))
+            calls = [group.create_task(start(engine, f"a{number}")) for number in range(200)]
+            await first
+            async with working(engine, nothing_to_do):
+                await until(lambda: sum(call.done() for call in calls) >= 200 - OUTBOX_ITEMS - 1)
+                assert sum(call.done() for call in calls) < 200
+                await lazy.aclose()
+                await asyncio.wait(calls)
+
+
+async def test_payloads_in_flight_are_bounded_by_their_size() -> None:
+    def flow(turn: Turn) -> list[pb.WorkflowAction]:
+        if len(turn.resolved) == 20:
+            return [making.complete()]
+        return [making.schedule(number, value="x" * 10_000) for number in range(20)]
+
+    async with (
+        running(in_flight_bytes=30_000, safety_poll=FOR_EVER) as engine,
+        asyncio.TaskGroup() as group,
+    ):
+        async with working(engine, flow, silent=True) as worker:
+            group.create_task(start(engine, "a"))
+            await until(lambda: len(worker.items) == 1)
+            await worker.answer(worker.items[0])
+            await until(lambda: len(worker.tasks) == 20)
+            group.create_task(start(engine, "b"))
+            await settled()
+            assert len(worker.items) == 21
+            for item in worker.items[1:]:
+                await worker.answer(item)
+            await until(lambda: len(worker.items) > 21)
+        async with working(engine, flow):
+            await finished(engine, "a")
+            await finished(engine, "b")
+        assert engine._workbench._bytes == 0
+
+
+async def test_pause_of_the_process_gives_unanswered_work_out_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Answers that were sent meanwhile are lost, and the streams that brought the work live on."""
+    monkeypatch.setattr("durahub.engine.pauses.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("durahub.engine.pauses.LONGEST_UNNOTICED_S", 0.2)
+    async with running() as engine:
+        lost = engine.work_items(pb.GetWorkItemsRequest())
+        async with asyncio.TaskGroup() as group:
+            call = group.create_task(start(engine, "a"))
+            await anext(lost)
+            time.sleep(0.4)  # noqa: ASYNC251, TID251 -- the pause
+            with pytest.raises(StreamEndedError, match="did not run for"):
+                await anext(lost)
+            async with working(engine, nothing_to_do):
+                await call

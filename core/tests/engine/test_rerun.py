@@ -270,9 +270,7 @@ def test_fork_tells_only_the_target_where_it_comes_from(event_id: int) -> None:
     assert all("rerunParentInstanceInfo" not in str(event) for event in others)
 
 
-@pytest.mark.parametrize(
-    ("child_id", "expected"), [(None, "new:0002"), ("given", "given"), ("old", "old")]
-)
+@pytest.mark.parametrize(("child_id", "expected"), [(None, "new:0002"), ("given", "given")])
 def test_fork_gives_the_target_child_a_new_id(child_id: str | None, expected: str) -> None:
     target = fork_history(one_of_each(), asked(2, child_id=child_id))[-1]
     assert target.childWorkflowInstanceCreated.instanceId == expected
@@ -287,3 +285,8 @@ def test_fork_names_other_unresolved_children_after_the_new_instance() -> None:
 def test_fork_keeps_the_start_event_of_the_source() -> None:
     history = one_of_each()
     assert fork_history(history, asked(0))[:2] == history[:2]
+
+
+def test_fork_with_a_child_in_place_of_its_source_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="must be different from the original"):
+        fork_history(one_of_each(), asked(2, child_id="old"))

@@ -52,9 +52,25 @@ def test_fold_of_any_history_agrees_with_the_definition_of_waits(
     planned = {wait for wait in map(scheduled_wait, history) if wait}
     resolved = {wait for wait in map(resolved_wait, history) if wait}
     timers_of_events = {Wait("timer", number) for number in event_timers_taken(history)}
-    assert state.settled == resolved | timers_of_events
-    assert state.open == planned - state.settled
-    assert all(state.knows(wait) for wait in planned)
+    assert state.open | state.settled == planned
+    assert state.open & state.settled == set()
+    assert state.early == resolved - planned
+    assert state.settled <= resolved | timers_of_events
+    scheduled_once = {wait for wait in planned if count_of(wait, history) == 1}
+    assert state.open & scheduled_once == scheduled_once - resolved - timers_of_events
+
+
+def count_of(wait: Wait, history: list[pb.HistoryEvent]) -> int:
+    return sum(scheduled_wait(event) == wait for event in history)
+
+
+def test_schedule_of_a_settled_id_opens_it_again() -> None:
+    """Python SDKs before 1.17 give the next attempt the id of the one that failed."""
+    history = [scheduled(1), task_failed(1), timer_created(2), timer_fired(2), scheduled(1)]
+    state = fold(raws(history))
+    assert (state.open, state.settled) == ({Wait("task", 1)}, {Wait("timer", 2)})
+    state.apply(task_completed(1))
+    assert (state.open, state.settled) == (set(), {Wait("task", 1), Wait("timer", 2)})
 
 
 def event_timers_taken(history: list[pb.HistoryEvent]) -> set[int]:

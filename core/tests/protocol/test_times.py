@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 from durahub.clock import END_OF_TIME, EPOCH, to_micros
-from durahub.protocol.times import from_timestamp_ceil, to_timestamp
+from durahub.protocol.times import from_timestamp_ceil, is_valid, to_timestamp
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,3 +86,20 @@ def test_convert_moment_of_other_zone_gives_same_moment() -> None:
 def test_convert_naive_moment_is_refused() -> None:
     with pytest.raises(TypeError):
         to_timestamp(datetime(2026, 3, 1))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "valid"),
+    [
+        (0, 0, True),
+        (253_402_300_799, 999_999_999, True),
+        (253_402_300_800, 0, False),
+        (-62_135_596_800, 0, True),
+        (-62_135_596_801, 0, False),
+        (2**62, 0, False),
+        (0, -5, False),
+        (0, 1_000_000_000, False),
+    ],
+)
+def test_validity_is_that_of_the_protocol(seconds: int, nanos: int, *, valid: bool) -> None:
+    assert is_valid(Timestamp(seconds=seconds, nanos=nanos)) is valid

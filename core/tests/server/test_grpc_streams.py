@@ -70,6 +70,26 @@ async def test_items_arrive_in_order_and_the_end_is_ok(
         assert await call.code() is grpc.StatusCode.OK
 
 
+async def _read_all(call: Any) -> None:
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
+async def test_a_client_that_never_reads_again_is_cut_off(
+    serving: ServerFactory, connected: ChannelFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("durahub.server.open_streams.SEND_TIMEOUT_S", 0.3)
+    source = Source(endless=True)
+    async with serving(source.route) as server, connected(server) as channel:
+        call = channel.unary_stream(PATH)(b"")
+        await asyncio.wait_for(call.read(), 5)
+        await asyncio.wait_for(source.closed.wait(), 5)
+        # It finds out as soon as it does read.
+        with pytest.raises(grpc.aio.AioRpcError, match="timed out while sending") as caught:
+            await asyncio.wait_for(_read_all(call), 5)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
 @pytest.mark.parametrize("state", ["waiting", "blocked-by-a-slow-reader"])
 @pytest.mark.parametrize("how", ["cancel", "disconnect"])
 async def test_a_client_that_leaves_closes_the_iterator_promptly(

@@ -253,3 +253,14 @@ async def test_stopping_cancels_calls_that_outlast_the_grace(
         await asyncio.wait_for(server.stop(0.1), 3)
         code, _ = await _status_of(call)
     assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+async def test_burst_of_thousands_of_calls_is_answered_in_full(
+    serving: ServerFactory, connected: ChannelFactory
+) -> None:
+    """By default the library drops calls at random as soon as 1,000 wait."""
+    request = pb.GetInstanceRequest(instanceId="a").SerializeToString()
+    async with serving(ECHO) as server, connected(server) as channel:
+        call = channel.unary_unary(PATH)
+        answers = await asyncio.gather(*(call(request) for _ in range(4_000)))
+    assert answers == [request] * 4_000

@@ -55,6 +55,12 @@ async def test_busy_file_is_reported_after_a_bounded_wait(hub: Any, make: Any) -
     assert (await hub.apply(make.creation("a"))).results == (InstanceCreated(generation=1),)
 
 
+async def test_lost_lock_file_stops_all_writing(hub: Any, make: Any) -> None:
+    hub.path.with_name(hub.path.name + ".lock").unlink()
+    with pytest.raises(BackendError, match="the lock file of"):
+        await hub.apply(make.creation("a"))
+
+
 @pytest.mark.parametrize("replaced", [False, True])
 async def test_lost_file_stops_all_writing(hub: Any, make: Any, *, replaced: bool) -> None:
     hub.path.rename(hub.path.with_suffix(".away"))

@@ -106,6 +106,33 @@ async def test_directory_as_path_is_refused(
     assert not isinstance(caught.value, BackendUnavailableError)
 
 
+async def test_symbolic_links_in_a_circle_are_refused(
+    new_backend: NewBackend, services: BackendServices, tmp_path: Path
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(BackendError, match="symbolic links"):
+        await new_backend(str(tmp_path / "loop")).open(services)
+
+
+async def test_file_with_two_names_is_refused(
+    new_backend: NewBackend, services: BackendServices, tmp_path: Path
+) -> None:
+    path = tmp_path / "hub.db"
+    path.touch()
+    (tmp_path / "other.db").hardlink_to(path)
+    with pytest.raises(BackendError, match="2 names"):
+        await new_backend(str(path)).open(services)
+
+
+async def test_device_is_refused_and_left_alone(
+    new_backend: NewBackend, services: BackendServices, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BackendError, match="a device or a pipe"):
+        await new_backend(str(tmp_path / "pipe")).open(services)
+    assert not (tmp_path / "pipe.lock").exists()
+
+
 async def test_file_as_directory_is_refused(
     new_backend: NewBackend, services: BackendServices, tmp_path: Path
 ) -> None:

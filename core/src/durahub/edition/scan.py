@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,8 @@ from urllib.request import url2pathname
 
 from durahub.edition.candidate import Candidate
 from durahub.edition.ownership import find_owner
+
+_log = logging.getLogger("durahub.edition")
 
 ENTRY_POINT_GROUP = "durahub.backends"
 """The entry-point group in which plugins announce themselves."""
@@ -51,6 +54,7 @@ with _finders_unchanged():
     from importlib_metadata import (
         Distribution,
         DistributionFinder,
+        EntryPoint,
         MetadataPathFinder,
     )
 
@@ -73,7 +77,7 @@ def _candidates(distribution: Distribution) -> Iterator[Candidate]:
     headers = message_from_string(
         _read(distribution, "METADATA") or _read(distribution, "PKG-INFO")
     )
-    for entry_point in distribution.entry_points.select(group=ENTRY_POINT_GROUP):
+    for entry_point in _entry_points(distribution):
         owner = find_owner(entry_point.value, files=files, project=project)
         yield Candidate(
             backend_type=_shown(entry_point.name),
@@ -84,6 +88,18 @@ def _candidates(distribution: Distribution) -> Iterator[Candidate]:
             ownership=owner.ownership,
             imported_from=_shown(owner.file),
         )
+
+
+def _entry_points(distribution: Distribution) -> tuple[EntryPoint, ...]:
+    # One broken file somewhere on the path must not stop a sidecar that has nothing to do with it.
+    try:
+        return tuple(distribution.entry_points.select(group=ENTRY_POINT_GROUP))
+    except (TypeError, ValueError, AttributeError, OSError) as error:
+        _log.warning(
+            "entry points that can't be read are ignored",
+            extra={"origin": _shown(str(distribution)), "error": type(error).__name__},
+        )
+        return ()
 
 
 def _read(distribution: Distribution, name: str) -> str:

@@ -10,7 +10,7 @@ from durahub.engine import events
 from durahub.engine.actions import apply_action
 from durahub.engine.draft import Draft, InvalidResponseError, TurnContext, batch_of
 from durahub.engine.generation import next_generation
-from durahub.engine.state import child_key, child_ref, resolved_wait
+from durahub.engine.state import child_key, child_ref
 from durahub.engine.turn import TurnPlan
 from durahub.protocol import messages as pb
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
@@ -209,20 +209,19 @@ def _tell_children(draft: Draft) -> None:
     if request is None or not request.recurse:
         return
     # A child that has ended is no receiver, and its id may belong to somebody else by now.
-    settled = {
-        wait for a in draft.plan.admission.accepted if (wait := resolved_wait(a.event)) is not None
-    }
     running = [
         child_key(draft.key, child)
         for child in draft.plan.state.children
-        if child.wait in draft.plan.state.open and child.wait not in settled
+        if child.wait in draft.plan.state.open and child.wait not in draft.plan.admission.settled
     ]
     started_now = [
         child_key(draft.key, child_ref(event))
         for event in draft.events
         if event.HasField("childWorkflowInstanceCreated")
     ]
-    draft.outgoing += terminations([*running, *started_now], request, draft.context)
+    # Each once: a retried child has the id of the attempt before.
+    receivers = list(dict.fromkeys([*running, *started_now]))
+    draft.outgoing += terminations(receivers, request, draft.context)
 
 
 def terminations(

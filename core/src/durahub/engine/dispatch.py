@@ -15,11 +15,25 @@ from collections.abc import AsyncGenerator, Callable
 from collections.abc import Set as AbstractSet
 
 from durahub.engine.options import UNLIMITED_IN_FLIGHT
-from durahub.engine.streams import ItemName, Response, Watermark, WorkerStream, WorkItem
-from durahub.errors import ShuttingDownError
+from durahub.engine.streams import (
+    OUTBOX_ITEMS,
+    ItemName,
+    Response,
+    Watermark,
+    WorkerStream,
+    WorkItem,
+)
+from durahub.errors import RequestError, ShuttingDownError, StreamEndedError
 from durahub.protocol import messages as pb
 
-__all__ = ["Dispatcher", "ItemName", "NoWorkerError", "Watermark", "WorkerStream"]
+__all__ = [
+    "OUTBOX_ITEMS",
+    "Dispatcher",
+    "ItemName",
+    "NoWorkerError",
+    "Watermark",
+    "WorkerStream",
+]
 
 log = logging.getLogger("durahub.engine.dispatch")
 
@@ -135,6 +149,7 @@ class Dispatcher:
 
         Raises:
             ShuttingDownError: The sidecar stops.
+            StreamEndedError: The worker is to connect again.
         """
         stream = WorkerStream(
             self._connections + 1,
@@ -154,13 +169,14 @@ class Dispatcher:
                     yield HEALTH_PING
                     stream.note_sent()
                     continue
-                while stream.outbox and not stream.is_closing:
+                while stream.outbox and stream.ending is None:
                     item = stream.outbox.popleft()
                     if item in stream.in_flight:
                         yield item.frame(stream, item.token)
                         stream.note_sent()
-                if stream.is_closing:
-                    raise ShuttingDownError
+                    self._assign_pending()
+                if stream.ending is not None:
+                    raise stream.ending
         finally:
             self._disconnect(stream)
 
@@ -176,10 +192,17 @@ class Dispatcher:
     def close(self) -> None:
         """End all streams and give back what waits; accept no stream from now on."""
         self._is_closed = True
-        for stream in self._streams.values():
-            stream.is_closing = True
-            stream.wake.set()
+        self._end_streams(ShuttingDownError())
         self._give_back()
+
+    def reconnect(self, reason: str) -> None:
+        """Have all workers connect anew, which gives everything they have not answered to them again."""
+        self._end_streams(StreamEndedError(reason))
+
+    def _end_streams(self, ending: RequestError) -> None:
+        for stream in self._streams.values():
+            stream.ending = ending
+            stream.wake.set()
 
     def _give_back(self) -> None:
         waiting, self._pending = self._pending, deque()
@@ -225,7 +248,7 @@ class Dispatcher:
 
     def _disconnect(self, stream: WorkerStream) -> None:
         del self._streams[stream.number]
-        stream.is_closing = True
+        stream.ending = stream.ending or StreamEndedError("the stream is closed")
         for item in list(stream.in_flight):
             stream.in_flight.discard(item)
             item.stream = None

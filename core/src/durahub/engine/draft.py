@@ -60,7 +60,9 @@ class Draft:
     scheduled: set[Wait] = field(default_factory=set)
 
     def claim_id(self, wait: Wait) -> bool:
-        """Return whether something is to be scheduled under an id: not if it is in the history already.
+        """Return whether something is to be scheduled under an id: not if it is and is not resolved yet.
+
+        Python SDKs before 1.17 use the id of a failed attempt again for the next one.
 
         Raises:
             InvalidResponseError: The same response has scheduled something under this id.
@@ -70,7 +72,7 @@ class Draft:
                 f"{wait.kind} {wait.event_id} is scheduled twice in one turn"
             )
         self.scheduled.add(wait)
-        return not self.plan.state.knows(wait)
+        return wait not in self.plan.state.open
 
     @property
     def key(self) -> InstanceKey:

@@ -23,6 +23,7 @@ from durahub.engine.client import Client
 from durahub.engine.dispatch import Dispatcher, ItemName
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
+from durahub.engine.pauses import watch_for_pauses
 from durahub.engine.residents import Residents
 from durahub.engine.retry import Backoff
 from durahub.engine.turns import TurnRunner, TurnServices
@@ -106,6 +107,7 @@ class Engine:
                 self._keep_session(),
                 self._look_for_lost_hints(),
                 self._wake_stalled(),
+                watch_for_pauses(self._recover_from_pause),
             )
         ]
         self._hints = self._group.create_task(self._follow_hints())
@@ -238,6 +240,14 @@ class Engine:
                 await self._watchers.look_at_all()
             except BackendUnavailableError:
                 continue
+
+    def _recover_from_pause(self, seconds: float) -> None:
+        """Ask for answers again that were sent in vain while this process did not run.
+
+        Workers give up after half a minute and do not repeat them, and their streams live on.
+        """
+        self._dispatcher.reconnect(f"the sidecar did not run for {seconds:.0f} s; connect again")
+        self._lane.look()
 
     def _worker_connected(self) -> None:
         self._lane.look()

@@ -47,6 +47,7 @@ class Admission:
         cancelled_timers: Timers that an accepted external event makes pointless.
         terminate: The first accepted request to terminate.
         suspended: Whether the instance is suspended after these events.
+        settled: What is resolved, or cancelled, by these events.
         requests: What clients asked for in these events, accepted or not, with the second of each.
     """
 
@@ -55,6 +56,7 @@ class Admission:
     cancelled_timers: list[int] = field(default_factory=list)
     terminate: pb.ExecutionTerminatedEvent | None = None
     suspended: bool = False
+    settled: set[Wait] = field(default_factory=set)
     requests: dict[RequestIdentity, int] = field(default_factory=dict)
 
 
@@ -120,7 +122,7 @@ class _Desk:
         self._admission = admission
         self._started = state.start is not None
         self._remembered: Mapping[RequestIdentity, int] = {}
-        self._settled: set[Wait] = set()
+        self._settled = admission.settled
         self._event_timers: dict[str, deque[int]] = {}
 
     def take(self, arrival: Arrival, *, carried: bool) -> None:
@@ -189,7 +191,7 @@ class _Desk:
         wait = resolved_wait(event)
         if wait is None:
             return "such an event can't be delivered"
-        if wait in self._state.settled or wait in self._settled:
+        if wait in self._settled or wait in self._state.settled:
             return f"{wait.kind} {wait.event_id} is settled"
         if wait not in self._state.open:
             return f"{wait.kind} {wait.event_id} was never scheduled"

@@ -239,9 +239,18 @@ class StoreLane:
                 if isinstance(operation, CommitTurn | ReleaseInstance | ParkInstance)
             )
         self._intake.accept(applied.instances, applied.activities)
-        if len(applied.instances) >= room.instances or len(applied.activities) >= room.activities:
-            self._is_starved = True
+        self._note_leftovers(room, len(applied.instances), len(applied.activities))
         self._expect(operations)
+
+    def _note_leftovers(self, room: Room, instances: int, activities: int) -> None:
+        """See to it that what may have been left for want of room is claimed: now, or when some is freed."""
+        full = instances >= room.instances, activities >= room.activities
+        if not any(full):
+            return
+        self._is_starved = True
+        now = self._intake.room(urgent=False)
+        if (full[0] and instances and now.instances) or (full[1] and activities and now.activities):
+            self._look = True
 
     def _isolate(
         self, batch: list[tuple[Operation, asyncio.Future[Result]]], error: BackendError
@@ -276,7 +285,7 @@ class StoreLane:
     async def _claim(self) -> None:
         room = self._intake.room(urgent=False)
         self._look = False
-        self._is_starved = True
+        self._is_starved = not room.instances or not room.activities
         if not room.instances and not room.activities:
             self._next_look_s = self._clock.monotonic_s() + self._safety_poll_s
             return
@@ -286,7 +295,7 @@ class StoreLane:
         if room.activities:
             tasks = await self._backend.claim_activities(self._session_id, room.activities)
             self._intake.accept((), tasks)
-        self._is_starved = len(claims.instances) >= room.instances or len(tasks) >= room.activities
+        self._note_leftovers(room, len(claims.instances), len(tasks))
         self._next_look_s = self._clock.monotonic_s() + self._safety_poll_s
         if claims.next_due_at is not None:
             self._look_by((claims.next_due_at - claims.now).total_seconds())

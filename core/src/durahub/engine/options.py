@@ -26,6 +26,7 @@ class EngineOptions:
         worker_grace: How long work waits for a worker in a sidecar that has none, before others may
             have it.
         health_ping: After so long without a work item, a worker that wants to be pinged is.
+        in_flight_bytes: Nothing more is claimed while the payloads of what is in flight exceed this.
         cached_history_bytes: Most memory for histories of instances that are not in flight.
     """
 
@@ -38,4 +39,5 @@ class EngineOptions:
     safety_poll: timedelta = timedelta(seconds=5)
     worker_grace: timedelta = timedelta(seconds=2)
     health_ping: timedelta = timedelta(seconds=30)
+    in_flight_bytes: int = 64 * 1024 * 1024
     cached_history_bytes: int = 64 * 1024 * 1024

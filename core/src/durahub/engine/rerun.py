@@ -98,6 +98,11 @@ def _check_target(target: pb.HistoryEvent, rerun: Rerun) -> None:
         raise InvalidRequestError(
             f"cannot set new child workflow instance ID on {name} event '{event_id}'"
         )
+    if rerun.child_id == rerun.source_id:
+        # The ended source would make place for the child of its own rerun.
+        raise InvalidRequestError(
+            "new child workflow instance ID must be different from the original instance ID"
+        )
 
 
 def _again(event: pb.HistoryEvent, rerun: Rerun) -> pb.HistoryEvent:

@@ -68,7 +68,8 @@ class InstanceState:
         start: The ExecutionStarted event, once there is one.
         started_at: Time of the first event.
         open: What is scheduled and not resolved.
-        settled: What was resolved or cancelled.
+        settled: What was resolved or cancelled, and not scheduled again since.
+        early: What was resolved before it was scheduled.
         event_timers: Open timers that stand for waits on external events, by upper-cased event name,
             oldest first (Dapr matches them in this order).
         requests: External events and requests to terminate, suspend or resume, in the history or shortly
@@ -86,6 +87,7 @@ class InstanceState:
     started_at: datetime | None = None
     open: set[Wait] = field(default_factory=set)
     settled: set[Wait] = field(default_factory=set)
+    early: set[Wait] = field(default_factory=set)
     event_timers: dict[str, deque[int]] = field(default_factory=dict)
     requests: dict[RequestIdentity, int] = field(default_factory=dict)
     children: list[ChildRef] = field(default_factory=list)
@@ -112,12 +114,11 @@ class InstanceState:
 
     def settle(self, wait: Wait) -> None:
         """Note that nothing more is expected of `wait`."""
-        self.open.discard(wait)
-        self.settled.add(wait)
-
-    def knows(self, wait: Wait) -> bool:
-        """Return whether `wait` was ever scheduled in this generation."""
-        return wait in self.open or wait in self.settled
+        if wait in self.open:
+            self.open.discard(wait)
+            self.settled.add(wait)
+        elif wait not in self.settled:
+            self.early.add(wait)
 
 
 def fold(history: Iterable[bytes]) -> InstanceState:
@@ -219,13 +220,17 @@ def _on_completed(state: InstanceState, event: pb.HistoryEvent) -> None:
 
 def _on_scheduled(state: InstanceState, event: pb.HistoryEvent) -> None:
     wait = scheduled_wait(event)
-    if wait is not None and wait not in state.settled:
+    if wait in state.early:
+        state.early.discard(wait)
+        state.settled.add(wait)
+    elif wait is not None:
+        state.settled.discard(wait)
         state.open.add(wait)
 
 
 def _on_timer(state: InstanceState, event: pb.HistoryEvent) -> None:
     # In the history of a rerun every timer stands behind its firing, and fires once more (Dapr).
-    state.settled.discard(Wait("timer", event.eventId))
+    state.early.discard(Wait("timer", event.eventId))
     _on_scheduled(state, event)
     if event.timerCreated.WhichOneof("origin") == "externalEvent":
         name = event.timerCreated.externalEvent.name.upper()

@@ -9,7 +9,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from durahub.errors import RequestError
 from durahub.protocol import messages as pb
+
+OUTBOX_ITEMS = 64
+"""Items that wait for one stream at most; the others go to whoever takes them first."""
 
 Response = pb.WorkflowResponse | pb.ActivityResponse
 
@@ -53,7 +57,7 @@ class WorkerStream:
     outbox: deque[WorkItem] = field(default_factory=deque)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     watermarks: dict[str, Watermark] = field(default_factory=dict)
-    is_closing: bool = False
+    ending: RequestError | None = None
     ping_at_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -62,7 +66,11 @@ class WorkerStream:
     @property
     def has_room(self) -> bool:
         """Whether another item may be given to the stream."""
-        return not self.is_closing and len(self.in_flight) < self.limit
+        return (
+            self.ending is None
+            and len(self.in_flight) < self.limit
+            and len(self.outbox) < OUTBOX_ITEMS
+        )
 
     async def woken(self) -> bool:
         """Wait until there may be something to send; False if a ping is due instead."""

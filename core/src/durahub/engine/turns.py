@@ -96,7 +96,7 @@ class TurnRunner:
             resident = await self._services.residents.take(claimed)
             adopted = adopt(claimed, self._context(claimed))
             if adopted is not None:
-                await self._finish(claimed, resident, adopted)
+                await self._adopt(claimed, resident, adopted)
                 return
             plan = plan_turn(resident.state, claimed, self._services.clock.now())
             await self._execute(plan, resident)
@@ -104,6 +104,16 @@ class TurnRunner:
             await self._services.lane.write(ReleaseInstance(key=claimed.record.key))
         except (DecodeError, InvalidResponseError, BackendCorruptionError) as error:
             await self.park(claimed.record, f"{type(error).__name__}: {error}")
+
+    async def _adopt(
+        self, claimed: ClaimedInstance, resident: Resident, outcome: TurnOutcome
+    ) -> None:
+        limit_bytes = self._services.options.max_message_bytes
+        too_large = oversize_activity(outcome.commit, limit_bytes)
+        if too_large is not None:
+            await self.park(claimed.record, too_large.reason)
+            return
+        await self._finish(claimed, resident, outcome)
 
     async def park(
         self, record: InstanceRecord, reason: str, history: tuple[bytes, ...] = ()

@@ -22,6 +22,9 @@ Key = TypeVar("Key", InstanceKey, TaskKey)
 URGENT_ROOM = 100
 """Instances to claim without any worker when something may be due that needs none."""
 
+CLAIM_AT_ONCE = 256
+"""Most instances, and most activity tasks, claimed at once: their size is known only afterwards."""
+
 
 class Workbench:
     """Runs every claimed instance and activity task in a task of its own.
@@ -33,6 +36,8 @@ class Workbench:
         self._instance_limit = options.max_concurrent_workflows or UNLIMITED_IN_FLIGHT
         self._activity_limit = options.max_concurrent_activities or UNLIMITED_IN_FLIGHT
         self._dispatcher = dispatcher
+        self._bytes_limit = options.in_flight_bytes
+        self._bytes = 0
         self._turns: dict[InstanceKey, asyncio.Task[None]] = {}
         self._activities: dict[TaskKey, asyncio.Task[None]] = {}
         self._is_closed = False
@@ -52,14 +57,14 @@ class Workbench:
 
     def room(self, *, urgent: bool) -> Room:
         """Return how much more may be claimed: nothing without a worker, unless it is urgent."""
-        if self._is_closed:
+        if self._is_closed or self._bytes > self._bytes_limit:
             return Room()
-        instances = max(0, self._instance_limit - len(self._turns))
+        instances = min(CLAIM_AT_ONCE, max(0, self._instance_limit - len(self._turns)))
         if not self._dispatcher.connected_workers:
             return Room(instances=min(URGENT_ROOM, instances) if urgent else 0)
         return Room(
             instances=instances,
-            activities=max(0, self._activity_limit - len(self._activities)),
+            activities=min(CLAIM_AT_ONCE, max(0, self._activity_limit - len(self._activities))),
         )
 
     def accept(
@@ -67,9 +72,10 @@ class Workbench:
     ) -> None:
         """Start the turns and activities that were claimed."""
         for claimed in instances:
-            self._start(self._turns, claimed.record.key, self._turn(claimed))
+            work = self._turn(claimed)
+            self._start(self._turns, claimed.record.key, work, _inbox_bytes(claimed))
         for task in activities:
-            self._start(self._activities, task.key, self._activity(task))
+            self._start(self._activities, task.key, self._activity(task), len(task.payload))
 
     def holding(self) -> tuple[AbstractSet[InstanceKey], AbstractSet[TaskKey]]:
         """Return the instances and activity tasks in flight."""
@@ -93,15 +99,25 @@ class Workbench:
             await asyncio.wait(tasks, timeout=timeout_s)
 
     def _start(
-        self, place: dict[Key, asyncio.Task[None]], key: Key, work: Coroutine[Any, Any, None]
+        self,
+        place: dict[Key, asyncio.Task[None]],
+        key: Key,
+        work: Coroutine[Any, Any, None],
+        size_bytes: int,
     ) -> None:
         task = self._group.create_task(work)
         place[key] = task
-        task.add_done_callback(lambda done: self._finished(place, key, done))
+        self._bytes += size_bytes
+        task.add_done_callback(lambda done: self._finished(place, key, done, size_bytes))
 
     def _finished(
-        self, place: dict[Key, asyncio.Task[None]], key: Key, task: asyncio.Task[None]
+        self,
+        place: dict[Key, asyncio.Task[None]],
+        key: Key,
+        task: asyncio.Task[None],
+        size_bytes: int,
     ) -> None:
+        self._bytes -= size_bytes
         if place.get(key) is task:
             del place[key]
         self._lane.room_freed()
@@ -120,3 +136,8 @@ class Workbench:
         except BackendError as error:
             log.warning("activity failed", extra={"error": str(error)})
             await self._lane.write(ReleaseActivity(task=task.key))
+
+
+def _inbox_bytes(claimed: ClaimedInstance) -> int:
+    messages = sum(len(stored.message.payload) for stored in claimed.messages)
+    return messages + sum(len(timer.payload) for timer in claimed.timers)

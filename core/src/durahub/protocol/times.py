@@ -28,6 +28,16 @@ def to_timestamp(moment: datetime) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=micros * _NANOS_PER_MICRO)
 
 
+def is_valid(timestamp: Timestamp) -> bool:
+    """Return whether a timestamp is a time at all: within the years 1 to 9999, nanoseconds below a second."""
+    return (
+        _FIRST_MICROS // _MICROS_PER_SECOND
+        <= timestamp.seconds
+        <= _LAST_MICROS // _MICROS_PER_SECOND
+        and 0 <= timestamp.nanos < _MICROS_PER_SECOND * _NANOS_PER_MICRO
+    )
+
+
 def from_timestamp_ceil(timestamp: Timestamp) -> datetime:
     """Return the first microsecond that is not before `timestamp`, as an aware UTC datetime.
 

@@ -42,6 +42,8 @@ IDLE_BEFORE_PING_S = 10.0
 PING_TIMEOUT_S = 5.0
 """A client that does not answer a ping for this long has gone; what it worked on is given back."""
 
+_NO_LIMIT = 2**31 - 1
+
 TOKEN_HEADER = "dapr-api-token"  # noqa: S105 - a header's name
 
 
@@ -139,6 +141,10 @@ def _server_options(max_message_bytes: int | None) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", -1 if max_message_bytes is None else max_message_bytes),
         ("grpc.max_send_message_length", -1),
+        # By default the library drops calls, without a word, once 1,000 of them wait for the loop; an SDK
+        # never repeats a result that was dropped so, and its workflow would hang.
+        ("grpc.server.max_pending_requests", _NO_LIMIT),
+        ("grpc.server.max_pending_requests_hard_limit", _NO_LIMIT),
         # Without this a second process may silently share the port.
         ("grpc.so_reuseport", 0),
         # SDKs ping idle connections more often than the library's five minutes; by default it would

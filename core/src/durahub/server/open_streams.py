@@ -13,6 +13,9 @@ from durahub.server.rpc import SHUTTING_DOWN, RpcError, StatusCode
 
 _log = logging.getLogger("durahub.server.streams")
 
+SEND_TIMEOUT_S = 10.0
+"""A client that takes nothing for this long is cut off, so that what it was to get goes to others (Dapr)."""
+
 
 class OpenStreams:
     """Moves responses from iterators to clients, each stream in a task of its own.
@@ -81,7 +84,10 @@ async def _pump(
     # Errors are handed over as values: raised here, they would end the server that owns this task.
     try:
         async for response in responses:
-            await write(response)
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await write(response)
+    except TimeoutError:
+        return RpcError(StatusCode.UNAVAILABLE, "timed out while sending work item")
     except Exception as error:  # noqa: BLE001 - see above
         return error
     finally:

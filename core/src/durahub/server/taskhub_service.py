@@ -23,6 +23,7 @@ from durahub.errors import (
     RequestError,
     RerunTargetError,
     ShuttingDownError,
+    StreamEndedError,
 )
 from durahub.protocol import messages as pb
 from durahub.server.rpc import (
@@ -44,6 +45,7 @@ _STATUS_OF: tuple[tuple[type[Exception], StatusCode], ...] = (
     (InvalidRequestError, StatusCode.INVALID_ARGUMENT),
     (RerunTargetError, StatusCode.NOT_FOUND),
     (ShuttingDownError, StatusCode.UNAVAILABLE),
+    (StreamEndedError, StatusCode.UNAVAILABLE),
     (RequestError, StatusCode.UNKNOWN),
     (CapabilityNotSupportedError, StatusCode.UNIMPLEMENTED),
     (BackendUnavailableError, StatusCode.UNAVAILABLE),
@@ -131,6 +133,8 @@ class _TaskHubService:
                 yield item
         except ShuttingDownError as error:
             raise RpcError(StatusCode.CANCELLED, SHUTTING_DOWN) from error
+        except StreamEndedError as error:
+            raise _rpc_error(error) from error
         finally:
             await items.aclose()
             log.info("work item stream closed")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,8 +19,8 @@ from durahub_sqlite.settings import MEMORY, SqliteSettings
 OLDEST_SQLITE = (3, 37, 0)
 """The first version with strict tables; all else that is used is older."""
 
-BUSY_TIMEOUT_MS = 5_000
-"""How long to wait for another program, such as a backup, to let go of the file."""
+BUSY_TIMEOUT_MS = 1_000
+"""How long a call waits for another program, such as a backup, to let go of the file; then it is repeated."""
 
 CHECKPOINT_PAGES = 4_000
 """Size of the write-ahead log, in pages of 4 KiB, from which on it is moved into the file."""
@@ -66,12 +68,18 @@ class OpenFiles:
         Writing to a deleted file succeeds, and all of it is lost when the process ends.
 
         Raises:
-            BackendError: The file was removed or replaced.
+            BackendError: The file was removed or replaced, or what keeps others from using it was.
         """
         if self.path is not None and self._identity != _identity_of(self.path):
             raise BackendError(
                 f"{self.path} was removed or replaced while in use; nothing more is written:"
                 " stop the process, put the file in its place, and start again"
+            )
+
+        if self.lock is not None and not self.lock.is_held():
+            raise BackendError(
+                f"the lock file of {self.path} was removed or replaced while in use, so that another"
+                " process may use the file; nothing more is written: stop the process and start again"
             )
 
     def note_identity(self) -> None:
@@ -92,11 +100,25 @@ def open_files(settings: SqliteSettings) -> OpenFiles:
         files = OpenFiles(path=None)
         files.writer = _connect(MEMORY)
         return files
-    return _open_file(path.resolve(), settings)
+    return _open_file(_resolved(path), settings)
+
+
+def _resolved(path: Path) -> Path:
+    """Return the path without symbolic links, so that all ways to a file lead to one lock.
+
+    Raises:
+        OSError: The links lead in a circle.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError as error:
+        # What Python says before 3.13; later, opening the file says it.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path)) from error
 
 
 def _open_file(path: Path, settings: SqliteSettings) -> OpenFiles:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _refuse_unlockable(path)
     with contextlib.ExitStack() as undo:
         lock = FileLock(path)
         lock.acquire()
@@ -116,6 +138,22 @@ def _open_file(path: Path, settings: SqliteSettings) -> OpenFiles:
         files.note_identity()
         undo.pop_all()
     return files
+
+
+def _refuse_unlockable(path: Path) -> None:
+    """Refuse what is no file, or a file with several names: the lock is on the name."""
+    if not path.exists():
+        return
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(status.st_mode):
+        raise BackendError(f"{path} is a device or a pipe; name a file")
+    if status.st_nlink > 1:
+        raise BackendError(
+            f"{path} has {status.st_nlink} names (hard links), under each of which it could be opened at"
+            " the same time, which would damage it; remove the others, or copy the file"
+        )
 
 
 def _prepare_writer(writer: sqlite3.Connection, path: Path, settings: SqliteSettings) -> None:

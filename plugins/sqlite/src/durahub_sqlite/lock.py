@@ -52,6 +52,16 @@ class FileLock:
             raise
         self._handle = handle
 
+    def is_held(self) -> bool:
+        """Return whether the lock still keeps others out: not if its file was removed or replaced."""
+        if self._handle is None:
+            return False
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(self._handle))
+
     def release(self) -> None:
         """Let go of the lock. Idempotent."""
         if self._handle is None:

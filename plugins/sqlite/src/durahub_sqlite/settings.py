@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, LiteralString
 
 from durahub.backend import BackendSettings
 from pydantic import AliasGenerator, ConfigDict, field_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 MEMORY = ":memory:"
 
@@ -46,23 +47,27 @@ def parse_path(connection_string: str) -> Path | None:
     """Return the path that a connection string names, None for memory.
 
     Raises:
-        ValueError: It names neither; the message says what to write instead.
+        PydanticCustomError: It names neither; the message says what to write instead, and repeats nothing.
     """
     text = connection_string
     if text in ("sqlite://", MEMORY, f"sqlite:///{MEMORY}"):
         return None
     if "\0" in text:
-        raise ValueError("a path holds no NUL character")
+        raise _mistake("a path holds no NUL character")
     if text.startswith("sqlite:///"):
         text = text.removeprefix("sqlite:///")
         if "?" in text:
-            raise ValueError("options after '?' are not supported; write only the path")
+            raise _mistake("options after '?' are not supported; write only the path")
     elif "://" in text or text.startswith(("file:", "sqlite:")):
-        scheme = text.partition(":")[0]
-        raise ValueError(
-            f"'{scheme}:' with this form is no SQLite file; write sqlite:///relative.db,"
+        raise _mistake(
+            "a text with this scheme is no SQLite file; write sqlite:///relative.db,"
             " sqlite:////absolute/path.db, a plain path, or sqlite:// for memory"
         )
     if not text.strip():
-        raise ValueError("the path is empty; write sqlite:///durahub.db, or sqlite:// for memory")
+        raise _mistake("the path is empty; write sqlite:///durahub.db, or sqlite:// for memory")
     return Path(text)
+
+
+def _mistake(message: LiteralString) -> PydanticCustomError:
+    # A constant text: what quotes the value would be masked where it is shown.
+    return PydanticCustomError("connection_string", message)

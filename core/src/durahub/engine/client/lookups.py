@@ -6,7 +6,7 @@ from durahub.backend import InstanceQuery
 from durahub.engine.client.part import ClientPart, has_started
 from durahub.engine.describe import instance_response
 from durahub.engine.watchers import Condition
-from durahub.errors import InstanceNotFoundError
+from durahub.errors import BackendError, InstanceNotFoundError, InvalidRequestError
 from durahub.protocol import messages as pb
 from durahub.protocol.frames import history_response_bytes
 from durahub.types import InstanceKey
@@ -52,14 +52,22 @@ class Lookups(ClientPart):
         return history_response_bytes(history.events)
 
     async def list_ids(self, request: pb.ListInstanceIDsRequest) -> pb.ListInstanceIDsResponse:
-        """Return one page of the ids of the application's instances, in order of creation."""
-        page = await self._backend.list_instances(
-            InstanceQuery(
-                app_id=self._app_id,
-                page_size=request.pageSize or DEFAULT_PAGE_SIZE,
-                page_token=request.continuationToken or None,
-            )
+        """Return one page of the ids of the application's instances, in order of creation.
+
+        Raises:
+            InvalidRequestError: The continuation token is none that this store gave out.
+        """
+        query = InstanceQuery(
+            app_id=self._app_id,
+            page_size=request.pageSize or DEFAULT_PAGE_SIZE,
+            page_token=request.continuationToken or None,
         )
+        try:
+            page = await self._backend.list_instances(query)
+        except BackendError as error:
+            if error.retryable or query.page_token is None:
+                raise
+            raise InvalidRequestError(f"the continuation token is not valid: {error}") from error
         response = pb.ListInstanceIDsResponse(
             instanceIds=[record.key.instance_id for record in page.instances]
         )

@@ -6,7 +6,7 @@ from durahub.backend import Backend
 from durahub.clock import Clock
 from durahub.engine.lane import StoreLane
 from durahub.engine.watchers import Watchers
-from durahub.errors import InstanceStalledError
+from durahub.errors import InstanceStalledError, InvalidRequestError
 from durahub.protocol import messages as pb
 from durahub.types import AppId, InstanceKey, RuntimeStatus
 
@@ -29,6 +29,8 @@ class ClientPart:
     def _target(self, request: object) -> AppId:
         """Return the application that a request is routed to: its own unless it says otherwise."""
         router: pb.TaskRouter = request.router  # type: ignore[attr-defined]  # all of them have one
+        if router.targetAppNamespace and not router.targetAppID:
+            raise InvalidRequestError("a target app namespace requires a target app ID")
         return AppId(router.targetAppID) if router.targetAppID else self._app_id
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from durahub.backend import (
     CreateInstance,
     InstanceCreated,
@@ -23,7 +25,7 @@ from durahub.engine.rerun import Rerun, fork_history
 from durahub.errors import InstanceExistsError, InstanceNotFoundError, InvalidRequestError
 from durahub.protocol import messages as pb
 from durahub.protocol.frames import fork_bytes
-from durahub.protocol.times import from_timestamp_ceil
+from durahub.protocol.times import from_timestamp_ceil, is_valid
 from durahub.types import ExecutionId, InstanceKey
 
 _REPLACE_ROUNDS = 10
@@ -39,7 +41,10 @@ class Starts(ClientPart):
         Raises:
             InstanceExistsError: The id is in use, by itself or by descendants of its ended run, or
                 was used and the request enforces unique ids.
+            InvalidRequestError: The start time is none.
         """
+        if request.HasField("scheduledStartTimestamp"):
+            _refuse_invalid_time(request.scheduledStartTimestamp)
         creation = self._creation(request)
         await self._create(creation, enforce_unique=request.enforceUniqueInstanceId)
         if not request.HasField("scheduledStartTimestamp"):
@@ -194,3 +199,11 @@ def _active(instance_id: str) -> str:
 
 def _new_execution_id() -> ExecutionId:
     return ExecutionId(str(uuid.uuid4()))
+
+
+def _refuse_invalid_time(timestamp: Timestamp) -> None:
+    if not is_valid(timestamp):
+        raise InvalidRequestError(
+            f"the start time of {timestamp.seconds} seconds and {timestamp.nanos} nanoseconds is not "
+            "a time between the years 1 and 9999"
+        )
