@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import timedelta
@@ -12,12 +13,13 @@ import pytest
 from durahub.engine import Engine
 from durahub.protocol import messages as pb
 from durahub.server.grpc_transport import GrpcServer
+from durahub.server.rpc import CallContext, RpcError
 from durahub.server.taskhub_service import taskhub_routes
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import StringValue
 
 from core.tests.engine import making
-from core.tests.engine.hub import finished, running, start, suspend
+from core.tests.engine.hub import finished, running, start, suspend, until
 from core.tests.engine.worker import Turn, nothing_to_do, waiting_for, working
 
 ServerFactory = Callable[..., AbstractAsyncContextManager[GrpcServer]]
@@ -207,3 +209,20 @@ async def test_an_idle_worker_that_wants_pings_gets_them(new_hub: NewHub) -> Non
                 item = pb.WorkItem.FromString(await anext(items))
                 assert item == pb.WorkItem(healthPing=pb.HealthPing())
         stream.cancel()
+
+
+@pytest.mark.parametrize(
+    ("agent", "ends_well"), [("grpc-node-js/1.12.6", True), ("grpc-java-netty/1.69.0", False)]
+)
+async def test_stopping_ends_streams_as_their_sdk_expects_it(
+    agent: str, *, ends_well: bool
+) -> None:
+    async with running() as engine:
+        (route,) = (r for r in taskhub_routes(engine) if r.path.endswith("/GetWorkItems"))
+        caller = CallContext(peer="", metadata={"user-agent": agent}, deadline_s=lambda: None)
+        stream = route.handler(pb.GetWorkItemsRequest(), caller)
+        reading = asyncio.ensure_future(anext(stream))
+        await until(lambda: engine.connected_workers == 1)
+        await engine.close_streams()
+        with pytest.raises(StopAsyncIteration if ends_well else RpcError):
+            await reading

@@ -38,6 +38,10 @@ from durahub.server.rpc import (
 
 log = logging.getLogger("durahub.server.taskhub")
 
+_NORMAL_END_AGENT = "grpc-node-js"
+"""The JavaScript SDK gives up if its first stream ends with an error, and connects again if it ends well.
+The Java one would connect in a tight loop then, so all others get the error."""
+
 RequestT = TypeVar("RequestT", bound=Message)
 
 _STATUS_OF: tuple[tuple[type[Exception], StatusCode], ...] = (
@@ -131,13 +135,18 @@ class _TaskHubService:
         try:
             async for item in items:
                 yield item
-        except ShuttingDownError as error:
-            raise RpcError(StatusCode.CANCELLED, SHUTTING_DOWN) from error
-        except StreamEndedError as error:
-            raise _rpc_error(error) from error
+        except (ShuttingDownError, StreamEndedError) as error:
+            if _NORMAL_END_AGENT not in context.user_agent:
+                raise _stream_error(error) from error
         finally:
             await items.aclose()
             log.info("work item stream closed")
+
+
+def _stream_error(error: ShuttingDownError | StreamEndedError) -> RpcError:
+    if isinstance(error, ShuttingDownError):
+        return RpcError(StatusCode.CANCELLED, SHUTTING_DOWN)
+    return _rpc_error(error)
 
 
 def _path(method: str) -> str:
