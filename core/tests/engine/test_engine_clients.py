@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 from durahub.engine import Engine
@@ -16,6 +17,7 @@ from durahub.errors import (
 )
 from durahub.protocol import messages as pb
 from durahub.testing import ManualClock, MemoryStore
+from durahub.types import RuntimeStatus
 
 from . import making
 from .hub import (
@@ -312,3 +314,15 @@ async def test_suspend_that_was_over_before_anybody_looked_returns() -> None:
         async with asyncio.timeout(1):
             await suspend(one, "a")
         assert await status(one, "a") == "RUNNING"
+
+
+async def test_suspend_before_the_start_returns_and_holds_from_the_start_on() -> None:
+    clock = ManualClock()
+    async with running(clock=clock) as engine, working(engine, waiting_for(1)):
+        await start(engine, "a", at=clock.now() + timedelta(hours=1))
+        async with asyncio.timeout(1):
+            await suspend(engine, "a")
+        assert await status(engine, "a") == "PENDING"
+        clock.advance(timedelta(hours=2))
+        engine._lane.look()
+        await until(lambda: row(engine, "a").record.status is RuntimeStatus.SUSPENDED)

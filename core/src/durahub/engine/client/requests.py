@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 
-from durahub.backend import Deliver, InstanceEnded, InstanceMissing, Message
+from durahub.backend import Deliver, InstanceEnded, InstanceMissing, InstanceRecord, Message
 from durahub.engine import events
 from durahub.engine.client.part import ClientPart, refuse_parked
 from durahub.engine.decision import terminations
@@ -57,6 +57,8 @@ class Requests(ClientPart):
     async def suspend(self, request: pb.SuspendRequest) -> pb.SuspendResponse:
         """Suspend an instance, and wait until it is suspended or has ended (Dapr).
 
+        If its start lies ahead, it will be suspended from the start on.
+
         Raises:
             InstanceNotFoundError: There is no such instance.
             InstanceStalledError: The instance is parked.
@@ -80,7 +82,7 @@ class Requests(ClientPart):
         self, key: InstanceKey, event: pb.HistoryEvent, *, expedite: bool = False
     ) -> bool:
         """Deliver an event to an instance that is not parked; False if it has ended."""
-        await self._refuse_stalled(key)
+        await self._unparked(key)
         return await self._deliver(key, event, expedite=expedite)
 
     async def _deliver(
@@ -98,22 +100,32 @@ class Requests(ClientPart):
         """Deliver an event and wait for the status that it brings about.
 
         The status may be over again before anybody looks, so the wait also ends when the event itself
-        has been dealt with. It begins before the delivery, to miss neither.
+        has been dealt with. It begins before the delivery, to miss neither. An instance whose start lies
+        ahead obeys then; that may be in days, and is not waited for.
         """
         events.mark(event, os.urandom(_MARK_BYTES))
         identity = request_identity(event)
         with self._watchers.watch(key, _is_or_stands(wanted), request=identity) as watch:
-            watch.revision = await self._refuse_stalled(key)
-            if await self._deliver(key, event):
+            record = await self._unparked(key)
+            watch.revision = record.revision
+            if await self._deliver(key, event) and not self._starts_later(record):
                 refuse_parked(await watch.outcome())
 
-    async def _refuse_stalled(self, key: InstanceKey) -> int | None:
-        """Refuse if an instance is parked, and return its revision otherwise, if it exists."""
+    async def _unparked(self, key: InstanceKey) -> InstanceRecord:
+        """Return the record of an instance that can react."""
         (view,) = await self._backend.get([key])
         if view is None:
-            return None
+            raise InstanceNotFoundError
         refuse_parked(view.record.status)
-        return view.record.revision
+        return view.record
+
+    def _starts_later(self, record: InstanceRecord) -> bool:
+        start_at = record.scheduled_start_at
+        return (
+            record.status is RuntimeStatus.PENDING
+            and start_at is not None
+            and start_at > self._clock.now()
+        )
 
     async def _terminate_below(
         self, key: InstanceKey, request: pb.ExecutionTerminatedEvent
