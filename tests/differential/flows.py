@@ -51,7 +51,7 @@ def counter(turn: Turn) -> Actions:
     first, *rest = events
     if first.eventRaised.name == "stop":
         return [making.complete(turn.input)]
-    return [making.continue_as_new(str(int(turn.input or "0") + 1), *rest)]
+    return [making.continue_as_new(str(int(turn.input or "0") + 1), rest)]
 
 
 def parent(turn: Turn) -> Actions:

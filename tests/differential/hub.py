@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from durahub.backend import Backend
@@ -40,6 +40,14 @@ QUIET_ROUNDS = 3
 PATIENCE_S = 0.3
 
 
+class TickingClock(ManualClock):
+    """Never tells one moment twice: how those are listed that were created at one is the backend's."""
+
+    def now(self) -> datetime:
+        self.advance(timedelta(microseconds=1))
+        return super().now()
+
+
 async def observe(new_backend: Callable[[], Backend], program: list[Step]) -> list[Any]:
     """Return what clients see after each step of a program."""
     async with Hub.opened(new_backend) as hub:
@@ -51,7 +59,7 @@ class Hub:
 
     def __init__(self, new_backend: Callable[[], Backend]) -> None:
         self._new_backend = new_backend
-        self._clock = ManualClock()
+        self._clock = TickingClock()
         self._running = AsyncExitStack()
         self._engine: Engine
         self._worker: Worker
@@ -69,8 +77,6 @@ class Hub:
 
     async def step(self, step: Step) -> Any:
         """Carry out one step, let everything happen that follows from it, and look."""
-        # No two creations at one moment: among those the order of a listing is the backend's.
-        self._clock.advance(timedelta(milliseconds=1))
         answer = await self._answer(step)
         return step, answer, await self._look()
 
