@@ -30,7 +30,7 @@ test: $(STAMP) ## Run the tests
 	$(BIN)/python -m pytest -n 2
 
 test-long: $(STAMP) ## Run the tests with their long forms
-	$(BIN)/python -m pytest -n 2 --long
+	$(BIN)/python -m pytest -n 2 --long --override-ini faulthandler_timeout=3600
 
 lint: $(STAMP) ## Check style, types and layers
 	$(BIN)/ruff check .
