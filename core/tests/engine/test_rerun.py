@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from durahub.backend import ClaimedInstance, Message, StoredMessage
+from durahub.engine.adoption import adopt
 from durahub.engine.rerun import Rerun, fork_history
 from durahub.engine.state import Wait, fold, resolved_wait, scheduled_wait
 from durahub.errors import InvalidRequestError, RerunTargetError
 from durahub.protocol import messages as pb
+from durahub.protocol.frames import fork_bytes
 from durahub.protocol.times import from_timestamp_ceil
 from hypothesis import given
 from hypothesis import strategies as st
@@ -290,3 +293,14 @@ def test_fork_keeps_the_start_event_of_the_source() -> None:
 def test_fork_with_a_child_in_place_of_its_source_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="must be different from the original"):
         fork_history(one_of_each(), asked(2, child_id="old"))
+
+
+def test_adopt_of_attempts_that_share_an_id_sets_the_last_one_going() -> None:
+    """Python SDKs before 1.17 give the next attempt the id of the one that failed."""
+    history = [making.started(), making.scheduled(1), making.task_failed(1), making.scheduled(1)]
+    payload = fork_bytes(making.raws(history))
+    message = StoredMessage(message_id=1, message=Message(payload=payload), accepted_at=NOW)
+    claimed = ClaimedInstance(record=making.record(), messages=(message,), timers=())
+    outcome = adopt(claimed, making.context())
+    assert outcome is not None
+    assert [task.key.task_id for task in outcome.commit.activities] == [1]

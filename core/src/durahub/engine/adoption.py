@@ -35,8 +35,10 @@ def adopt(claimed: ClaimedInstance, context: TurnContext) -> TurnOutcome | None:
     history = tuple(map(pb.HistoryEvent.FromString, raws))
     state = fold(raws)
     draft = _draft(claimed, state, context)
-    for event in history:
-        if scheduled_wait(event) in state.open:
+    # Of attempts that share an id, only the last one can be open.
+    last = {scheduled_wait(event): event for event in history}
+    for wait, event in last.items():
+        if wait in state.open:
             carry_out(draft, event)
     record = claimed.record
     commit = CommitTurn(
