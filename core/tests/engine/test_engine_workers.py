@@ -8,13 +8,8 @@ from contextlib import aclosing
 from datetime import timedelta
 
 import pytest
-from durahub.engine.dispatch import (
-    OUTBOX_ITEMS,
-    STATELESS_STREAM_ITEMS,
-    Dispatcher,
-    ItemName,
-    WorkerStream,
-)
+from durahub.engine.dispatch import STATELESS_STREAM_ITEMS, Dispatcher
+from durahub.engine.streams import OUTBOX_ITEMS, ItemName, WorkerStream
 from durahub.errors import ShuttingDownError, StreamEndedError
 from durahub.protocol import messages as pb
 

@@ -45,8 +45,7 @@ def execute(command: click.Command, arguments: list[str]) -> int:
     """Run a command and return its exit code, after telling on standard error what failed."""
     try:
         code = command.main(arguments, prog_name=PROGRAM, standalone_mode=False)
-    # The border of the process: whatever happened has to become a message and an exit code.
-    except BaseException as error:  # noqa: BLE001
+    except BaseException as error:  # noqa: BLE001 - the border: all becomes a message and an exit code
         failure = describe_failure(error)
         _tell(failure.message)
         return failure.exit_code
@@ -90,30 +89,30 @@ def _tell(message: str) -> None:
 
 
 def _oss() -> Edition:
-    from durahub.edition import OSS  # noqa: PLC0415
+    from durahub.edition import OSS  # noqa: PLC0415 - slow to import
 
     return OSS
 
 
 def _run(edition: Edition) -> click.Command:
-    from durahub.cli.run import run_command  # noqa: PLC0415
+    from durahub.cli.run import run_command  # noqa: PLC0415 - slow to import
 
     return run_command(edition)
 
 
 def _serve(edition: Edition) -> click.Command:
-    from durahub.cli.serve import serve_command  # noqa: PLC0415
+    from durahub.cli.serve import serve_command  # noqa: PLC0415 - slow to import
 
     return serve_command(edition)
 
 
 def _backends(edition: Edition) -> click.Command:
-    from durahub.cli.backends import backends_group  # noqa: PLC0415
+    from durahub.cli.backends import backends_group  # noqa: PLC0415 - slow to import
 
     return backends_group(edition)
 
 
 def _version(edition: Edition) -> click.Command:
-    from durahub.cli.version import version_command  # noqa: PLC0415
+    from durahub.cli.version import version_command  # noqa: PLC0415 - slow to import
 
     return version_command(edition)

@@ -57,9 +57,9 @@ def run_command(edition: Edition) -> click.Command:
         options, common = read_sidecar_flags(ctx, flags, app_id=app_id, environ=environ)
         program = find_program(command, environ)
         # These take most of the start-up time of the whole command.
-        from durahub.cli.logging_setup import set_up_logging  # noqa: PLC0415
-        from durahub.cli.supervision import Supervisor  # noqa: PLC0415
-        from durahub.server.sidecar import Sidecar  # noqa: PLC0415
+        from durahub.cli.logging_setup import set_up_logging  # noqa: PLC0415 - slow to import
+        from durahub.cli.supervision import Supervisor  # noqa: PLC0415 - slow to import
+        from durahub.server.sidecar import Sidecar  # noqa: PLC0415 - slow to import
 
         set_up_logging(common, app_id=options.app_id)
         if common.app_port is not None:

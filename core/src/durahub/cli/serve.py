@@ -38,8 +38,8 @@ def serve_command(edition: Edition) -> click.Command:
         environ = dict(os.environ)
         options, common = read_sidecar_flags(ctx, flags, app_id=flags["app_id"], environ=environ)
         # These take most of the start-up time of the whole command.
-        from durahub.cli.logging_setup import set_up_logging  # noqa: PLC0415
-        from durahub.server.sidecar import Sidecar, serve_until_stopped  # noqa: PLC0415
+        from durahub.cli.logging_setup import set_up_logging  # noqa: PLC0415 - slow to import
+        from durahub.server.sidecar import Sidecar, serve_until_stopped  # noqa: PLC0415 - slow to import
 
         set_up_logging(common, app_id=options.app_id)
 

@@ -62,7 +62,7 @@ def read_sidecar_flags(
         ctx: The command that was called.
         flags: Its arguments.
         app_id: The application's id.
-        environ: `NAMESPACE` and `DAPR_API_TOKEN` are taken from here.
+        environ: `DAPR_API_TOKEN` is taken from here.
 
     Raises:
         ConfigError: The app id or an address is wrong.
@@ -76,7 +76,6 @@ def read_sidecar_flags(
         grpc_port=max(flags["dapr_grpc_port"], 0),
         max_message_bytes=max_bytes if max_bytes > 0 else None,
         graceful_shutdown_s=flags["dapr_graceful_shutdown_seconds"],
-        namespace=environ.get("NAMESPACE") or "default",
         api_token=environ.get("DAPR_API_TOKEN") or None,
     )
     app_port: int | None = flags["app_port"]

@@ -8,10 +8,11 @@ from google.protobuf.message import DecodeError
 
 from durahub.backend import ActivityTask, CommitActivity, Message, ReleaseActivity, TaskNotOwned
 from durahub.clock import Clock
-from durahub.engine.dispatch import Dispatcher, ItemName, NoWorkerError, WorkerStream
+from durahub.engine.dispatch import Dispatcher, NoWorkerError
 from durahub.engine.draft import batch_of
 from durahub.engine.events import activity_result
 from durahub.engine.lane import StoreLane
+from durahub.engine.streams import ItemName, WorkerStream
 from durahub.protocol import messages as pb
 from durahub.protocol.frames import activity_item_bytes
 

@@ -15,25 +15,9 @@ from collections.abc import AsyncGenerator, Callable
 from collections.abc import Set as AbstractSet
 
 from durahub.engine.options import UNLIMITED_IN_FLIGHT
-from durahub.engine.streams import (
-    OUTBOX_ITEMS,
-    ItemName,
-    Response,
-    Watermark,
-    WorkerStream,
-    WorkItem,
-)
+from durahub.engine.streams import ItemName, Response, WorkerStream, WorkItem
 from durahub.errors import RequestError, ShuttingDownError, StreamEndedError
 from durahub.protocol import messages as pb
-
-__all__ = [
-    "OUTBOX_ITEMS",
-    "Dispatcher",
-    "ItemName",
-    "NoWorkerError",
-    "Watermark",
-    "WorkerStream",
-]
 
 log = logging.getLogger("durahub.engine.dispatch")
 

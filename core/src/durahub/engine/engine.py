@@ -20,12 +20,13 @@ from durahub.backend import (
 from durahub.clock import Clock
 from durahub.engine.activities import ActivityRunner
 from durahub.engine.client import Client
-from durahub.engine.dispatch import Dispatcher, ItemName
+from durahub.engine.dispatch import Dispatcher
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
 from durahub.engine.pauses import watch_for_pauses
 from durahub.engine.residents import Residents
 from durahub.engine.retry import Backoff
+from durahub.engine.streams import ItemName
 from durahub.engine.turns import TurnRunner, TurnServices
 from durahub.engine.watchers import Watchers
 from durahub.engine.workbench import Workbench

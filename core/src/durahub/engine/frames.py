@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from durahub.backend import CommitTurn
 from durahub.engine.decision import Stall
-from durahub.engine.dispatch import Watermark, WorkerStream
 from durahub.engine.residents import Resident
+from durahub.engine.streams import Watermark, WorkerStream
 from durahub.engine.turn import TurnPlan
 from durahub.protocol import messages as pb
 from durahub.protocol.frames import WorkflowFrame

@@ -17,7 +17,6 @@ class EngineOptions:
 
     Attributes:
         app_id: The application that this sidecar serves.
-        namespace: Dapr namespace of the application.
         max_concurrent_workflows: Most turns in flight in this sidecar; None: no limit set.
         max_concurrent_activities: Most activities in flight in this sidecar; None: no limit set.
         max_message_bytes: Largest message to a worker; None: unlimited.
@@ -31,7 +30,6 @@ class EngineOptions:
     """
 
     app_id: AppId
-    namespace: str = "default"
     max_concurrent_workflows: int | None = None
     max_concurrent_activities: int | None = None
     max_message_bytes: int | None = 4 * 1024 * 1024

@@ -30,7 +30,7 @@ from durahub.engine.decision import (
     terminations,
 )
 from durahub.engine.descendants import live_below, live_descendant
-from durahub.engine.dispatch import Dispatcher, ItemName, NoWorkerError
+from durahub.engine.dispatch import Dispatcher, NoWorkerError
 from durahub.engine.draft import InvalidResponseError, TurnContext
 from durahub.engine.events import execution_stalled
 from durahub.engine.frames import oversize, oversize_activity, turn_frame
@@ -38,11 +38,12 @@ from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
 from durahub.engine.residents import Resident, Residents
 from durahub.engine.state import RequestIdentity
+from durahub.engine.streams import ItemName
 from durahub.engine.turn import TurnPlan, plan_turn
 from durahub.engine.watchers import Watchers
 from durahub.errors import BackendCorruptionError, BackendError
 from durahub.protocol import messages as pb
-from durahub.types import RuntimeStatus
+from durahub.types import InstanceKey, RuntimeStatus
 
 log = logging.getLogger("durahub.engine.turns")
 
@@ -94,7 +95,7 @@ class TurnRunner:
         """
         try:
             resident = await self._services.residents.take(claimed)
-            adopted = adopt(claimed, self._context(claimed))
+            adopted = adopt(claimed, self._context(claimed.record.key))
             if adopted is not None:
                 await self._adopt(claimed, resident, adopted)
                 return
@@ -172,7 +173,7 @@ class TurnRunner:
         self._services.watchers.tell(record.key, record, taken=taken)
 
     async def _outcome(self, plan: TurnPlan, resident: Resident) -> TurnOutcome | Stall:
-        context = self._context(plan.claimed)
+        context = self._context(plan.claimed.record.key)
         if plan.is_idle:
             return settle_idle(plan, await self._custom_status(plan), context)
         if plan.ends_before_start:
@@ -195,7 +196,7 @@ class TurnRunner:
             response, item = await dispatcher.ask(ItemName(_id(plan), None), frame, refused_by)
             dispatcher.settle(item)
             assert isinstance(response, pb.WorkflowResponse)
-            outcome = decide(plan, response, self._context(plan.claimed))
+            outcome = decide(plan, response, self._context(plan.claimed.record.key))
             if not isinstance(outcome, Stall):
                 return outcome
             refused_by |= {item.asked}
@@ -215,7 +216,9 @@ class TurnRunner:
         receivers = [found.record.key for found in live]
         told = {deliver.key for deliver in outcome.commit.outgoing}
         more = terminations(
-            [key for key in receivers if key not in told], request, self._context(plan.claimed)
+            [key for key in receivers if key not in told],
+            request,
+            self._context(plan.claimed.record.key),
         )
         commit = replace(outcome.commit, outgoing=(*outcome.commit.outgoing, *more))
         return replace(outcome, commit=commit)
@@ -226,17 +229,14 @@ class TurnRunner:
             result = await self._services.lane.write(outcome.commit)
             if not isinstance(result, ChildrenExist):
                 return result
-            verdicts = {
-                existing.key: await self._verdict(outcome, existing) for existing in result.existing
-            }
-            context = TurnContext(outcome.commit.key.app_id, self._services.clock.now(), _new_id)
-            outcome = resolve_occupied(outcome, verdicts, context)
+            verdicts = {existing.key: await self._verdict(existing) for existing in result.existing}
+            outcome = resolve_occupied(outcome, verdicts, self._context(outcome.commit.key))
         raise BackendError(
             f"the children of instance {outcome.commit.key.instance_id!r} could not be created: "
             "their ids kept changing hands"
         )
 
-    async def _verdict(self, outcome: TurnOutcome, existing: InstanceRecord) -> int | None:
+    async def _verdict(self, existing: InstanceRecord) -> int | None:
         """Return the revision of an ended instance that a child may replace, or None."""
         if not existing.status.is_terminal:
             return None
@@ -261,8 +261,8 @@ class TurnRunner:
         (view,) = await self._services.backend.get([plan.claimed.record.key], payloads=True)
         return view.payloads.custom_status if view and view.payloads else None
 
-    def _context(self, claimed: ClaimedInstance) -> TurnContext:
-        return TurnContext(claimed.record.key.app_id, self._services.clock.now(), _new_id)
+    def _context(self, key: InstanceKey) -> TurnContext:
+        return TurnContext(key.app_id, self._services.clock.now(), _new_id)
 
 
 def _new_id() -> str:

@@ -26,7 +26,6 @@ class SidecarOptions:
         grpc_port: 0 picks a free one.
         max_message_bytes: Largest message; None for no limit.
         graceful_shutdown_s: How long work in progress may take to finish when the sidecar stops.
-        namespace: Of the application.
         api_token: What clients have to present; None asks for nothing.
     """
 
@@ -37,5 +36,4 @@ class SidecarOptions:
     grpc_port: int = DEFAULT_GRPC_PORT
     max_message_bytes: int | None = DEFAULT_MAX_MESSAGE_BYTES
     graceful_shutdown_s: float = DEFAULT_GRACEFUL_SHUTDOWN_S
-    namespace: str = "default"
     api_token: str | None = field(default=None, repr=False)

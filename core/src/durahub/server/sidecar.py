@@ -170,7 +170,6 @@ class Sidecar:
             max_concurrent_workflows=configuration.max_concurrent_workflows,
             max_concurrent_activities=configuration.max_concurrent_activities,
             max_message_bytes=self._options.max_message_bytes,
-            namespace=self._options.namespace,
         )
 
     async def _start_http(self, stack: AsyncExitStack) -> None:
