@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 
 from durahub.engine.state import InstanceState, Wait, fold, resolved_wait, scheduled_wait
@@ -51,17 +52,10 @@ def test_fold_of_any_history_agrees_with_the_definition_of_waits(
     state = fold(raws(history))
     planned = {wait for wait in map(scheduled_wait, history) if wait}
     resolved = {wait for wait in map(resolved_wait, history) if wait}
-    timers_of_events = {Wait("timer", number) for number in event_timers_taken(history)}
     assert state.open | state.settled == planned
     assert state.open & state.settled == set()
     assert state.early == resolved - planned
-    assert state.settled <= resolved | timers_of_events
-    scheduled_once = {wait for wait in planned if count_of(wait, history) == 1}
-    assert state.open & scheduled_once == scheduled_once - resolved - timers_of_events
-
-
-def count_of(wait: Wait, history: list[pb.HistoryEvent]) -> int:
-    return sum(scheduled_wait(event) == wait for event in history)
+    assert (state.open, state.settled) == waits_by_the_rules(history)
 
 
 def test_schedule_of_a_settled_id_opens_it_again() -> None:
@@ -73,27 +67,38 @@ def test_schedule_of_a_settled_id_opens_it_again() -> None:
     assert (state.open, state.settled) == (set(), {Wait("task", 1), Wait("timer", 2)})
 
 
-def event_timers_taken(history: list[pb.HistoryEvent]) -> set[int]:
-    """Follow the rule literally: each external event ends the oldest wait for it that goes on."""
-    waiting: list[tuple[str, int]] = []
-    gone: set[int] = set()
-    taken: set[int] = set()
+def waits_by_the_rules(history: list[pb.HistoryEvent]) -> tuple[set[Wait], set[Wait]]:
+    """Follow the rules literally; return what is open and what is settled.
+
+    What is scheduled is open, unless it was resolved early; of a timer that fired early, as in the history
+    of a rerun, not even then. A resolution settles. An external event settles the oldest open timer that
+    stands for a wait on it, and those before it are passed over for good.
+    """
+    opened: set[Wait] = set()
+    settled: set[Wait] = set()
+    early: set[Wait] = set()
+    waiting: list[tuple[str, Wait]] = []
     for event in history:
-        if event.HasField("timerCreated") and event.timerCreated.HasField("externalEvent"):
-            if event.eventId not in gone:
-                waiting.append((event.timerCreated.externalEvent.name.upper(), event.eventId))
-        elif event.HasField("timerFired"):
-            gone.add(event.timerFired.timerId)
-            waiting = [one for one in waiting if one[1] not in gone]
+        if (wait := scheduled_wait(event)) is not None:
+            is_done = wait in early and wait.kind != "timer"
+            early.discard(wait)
+            (settled if is_done else opened).add(wait)
+            (opened if is_done else settled).discard(wait)
+            if event.timerCreated.HasField("externalEvent"):
+                waiting.append((event.timerCreated.externalEvent.name.upper(), wait))
         elif event.HasField("eventRaised"):
             name = event.eventRaised.name.upper()
-            mine = next((one for one in waiting if one[0] == name), None)
-            if mine is not None:
-                waiting.remove(mine)
-                gone.add(mine[1])
-                taken.add(mine[1])
-                waiting = [one for one in waiting if one[1] not in gone]
-    return taken
+            mine = [one for one in waiting if one[0] == name]
+            passed = list(itertools.takewhile(lambda one: one[1] not in opened, mine))
+            taken = mine[len(passed) : len(passed) + 1]
+            for one in (*passed, *taken):
+                waiting.remove(one)
+            settled.update(wait for _, wait in taken)
+            opened.difference_update(wait for _, wait in taken)
+        elif (wait := resolved_wait(event)) is not None:
+            (settled if wait in opened | settled else early).add(wait)
+            opened.discard(wait)
+    return opened, settled
 
 
 @quickly

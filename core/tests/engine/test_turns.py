@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 
 import pytest
 from durahub.backend import CommitTurn
 from durahub.engine.actions import InvalidResponseError
 from durahub.engine.decision import Stall, TurnOutcome, settle_idle
-from durahub.engine.state import Wait, fold, scheduled_wait
+from durahub.engine.state import InstanceState, Wait, fold, scheduled_wait
 from durahub.engine.turn import TurnPlan
 from durahub.protocol import messages as pb
 from durahub.types import RuntimeStatus
@@ -106,8 +105,10 @@ def check_next_generation(plan: TurnPlan, commit: CommitTurn) -> None:
 
 
 def check_schedules(run: Run, outcome: TurnOutcome) -> None:
-    waits = Counter(wait for wait in map(scheduled_wait, run.events()) if wait)
-    assert all(count == 1 for count in waits.values())
+    state = InstanceState()
+    for event in run.events():
+        assert scheduled_wait(event) not in state.open, "nothing is scheduled twice at a time"
+        state.apply(event)
     commit, new = outcome.commit, outcome.history
     tasks = [event.eventId for event in new if event.HasField("taskScheduled")]
     assert [task.key.task_id for task in commit.activities] == tasks
@@ -148,8 +149,10 @@ def test_decide_on_an_id_used_twice_in_one_answer_never_schedules_twice(
         run.turn(run.plan(), answer)
     except InvalidResponseError:
         return
-    waits = Counter(wait for wait in map(scheduled_wait, run.events()) if wait)
-    assert all(count == 1 for count in waits.values())
+    state = InstanceState()
+    for event in run.events():
+        assert scheduled_wait(event) not in state.open, "nothing is scheduled twice at a time"
+        state.apply(event)
 
 
 @quickly
