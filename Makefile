@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 MEMBERS := . core plugins/sqlite tests/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long lint format proto constraints clean
+.PHONY: help install demo test test-long parity lint format proto constraints clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ test: $(STAMP) ## Run the tests
 
 test-long: $(STAMP) ## Run the tests with their long forms
 	$(BIN)/python -m pytest -n 2 --long --override-ini faulthandler_timeout=3600
+
+parity: $(STAMP) ## Run the tests of parity with Dapr and write docs/reference/parity.md
+	$(BIN)/python -m pytest -n 2 -m parity --parity-page
 
 lint: $(STAMP) ## Check style, types and layers
 	$(BIN)/ruff check .
