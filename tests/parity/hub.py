@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -111,6 +111,7 @@ class Sidecar:
                 yield worker
             finally:
                 task.cancel()
+                await asyncio.wait([task])
                 await worker.channel.close()
         if self._is_running:
             await until(lambda: self.engine.connected_workers <= before)
@@ -136,11 +137,18 @@ class Hub:
         self._new_backend = new_backend
 
     @asynccontextmanager
-    async def sidecar(self, app: str = APP, **options: Any) -> AsyncIterator[Sidecar]:
+    async def sidecar(
+        self,
+        app: str = APP,
+        *,
+        wrap: Callable[[Backend], Backend] = lambda backend: backend,
+        **options: Any,
+    ) -> AsyncIterator[Sidecar]:
         """Run a sidecar; in the end it stops well, unless the test has stopped or killed it.
 
         Args:
             app: The application that it serves.
+            wrap: Takes the connection to the store and returns what the sidecar gets in its place.
             options: More of `EngineOptions`.
         """
         fields: dict[str, Any] = {
@@ -149,7 +157,7 @@ class Hub:
             "session_time_to_live": timedelta(seconds=2),
             **options,
         }
-        sidecar = Sidecar(self._new_backend(), EngineOptions(**fields))
+        sidecar = Sidecar(wrap(self._new_backend()), EngineOptions(**fields))
         await sidecar.start()
         try:
             yield sidecar

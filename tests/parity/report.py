@@ -54,6 +54,7 @@ class Section:
         title: Headline.
         text: What the section is about.
         lines: What each line promises, by its name.
+        later: Lines for parts of the product that are not there yet.
         decisions: Questions that Dapr leaves open, and how they are answered here.
     """
 
@@ -61,6 +62,7 @@ class Section:
     title: str
     text: str
     lines: Mapping[str, str]
+    later: Mapping[str, str]
     decisions: Sequence[str]
 
 
@@ -129,6 +131,10 @@ def _render_section(section: Section, by_line: Mapping[str, list[Outcome]]) -> I
     yield ""
     for reason, letter in reasons.items():
         yield f"{letter}: {reason}.\n"
+    if section.later:
+        yield "Not there yet, and not counted:\n"
+        yield from (f"- {name}: {text}" for name, text in section.later.items())
+        yield ""
     if section.decisions:
         yield "Decided here:\n"
         yield from (f"- {decision}" for decision in section.decisions)
