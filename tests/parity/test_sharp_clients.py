@@ -161,7 +161,7 @@ async def test_recursion_is_what_the_client_asks_for(hub: Hub, recursive: bool) 
         assert (await client.get("a/child")).exists is not recursive
 
 
-@pytest.mark.parity("sharp/30")
+@pytest.mark.parity("sharp/30", "field/21")
 async def test_ids_may_be_anything(hub: Hub) -> None:
     ids = ["a|b@c", "x" * 1000, "ünï-日本", "%_'\";--", " ", "a||b", "-1", "\\n"]
     async with hub.sidecar() as sidecar, sidecar.worker(waiting):

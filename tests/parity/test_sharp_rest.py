@@ -22,7 +22,7 @@ def waiting(ctx: Context):
     return (yield ctx.event("go"))
 
 
-@pytest.mark.parity("sharp/29")
+@pytest.mark.parity("sharp/29", "field/14")
 async def test_stalled_shows_as_stalled_however_it_came_about(hub: Hub) -> None:
     async def answer(request: pb.WorkflowRequest) -> pb.WorkflowResponse:
         action = pb.WorkflowAction(id=0)
@@ -45,7 +45,7 @@ async def test_stalled_shows_as_stalled_however_it_came_about(hub: Hub) -> None:
             assert await sidecar.client.output(name) == "on"
 
 
-@pytest.mark.parity("sharp/36")
+@pytest.mark.parity("sharp/36", "field/05")
 async def test_large_messages_pass_and_one_too_large_stops_its_instance_only(hub: Hub) -> None:
     size = 1024 * 1024
 

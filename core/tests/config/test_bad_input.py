@@ -21,6 +21,7 @@ KEYS = (
 HEAD = "apiVersion: dapr.io/v1alpha1\nkind: Configuration\n"
 
 
+@pytest.mark.parity("field/30", on="any")
 @pytest.mark.parametrize(
     ("workflow", "message"),
     [

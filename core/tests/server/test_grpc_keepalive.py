@@ -68,6 +68,7 @@ async def connect(port: int) -> AsyncIterator[Http2Client]:
         writer.close()
 
 
+@pytest.mark.parity("sharp/35", on="any")
 async def test_a_client_without_calls_may_ping_as_fast_as_it_likes(serving: ServerFactory) -> None:
     async with serving() as server, connect(server.port) as client:
         assert await client.ping_until_answered(200) == 200

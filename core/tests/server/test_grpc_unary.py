@@ -46,6 +46,7 @@ def test_status_codes_have_the_numbers_of_grpc() -> None:
     }
 
 
+@pytest.mark.parity("sharp/37", on="any")
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
 async def test_a_message_is_answered_on_every_loopback_address(
     serving: ServerFactory, connected: ChannelFactory, host: str

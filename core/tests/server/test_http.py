@@ -48,6 +48,7 @@ async def client(status: Status) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
+@pytest.mark.parity("sharp/39", on="any")
 @pytest.mark.parametrize(
     "path", ["/v1.0/healthz", "/v1.0/healthz/outbound", "/v1.0/healthz?appid=shop"]
 )
@@ -149,6 +150,7 @@ async def test_unknown_routes_and_verbs_are_json_errors(
     assert ("allow" in response.headers) == (code == 405)
 
 
+@pytest.mark.parity("sharp/39", on="any")
 async def test_with_a_token_everything_but_health_needs_it(status: Status) -> None:
     app = build_http_app(status, api_token="s3cret")
     async with (
@@ -167,6 +169,7 @@ async def test_with_a_token_everything_but_health_needs_it(status: Status) -> No
     assert not status.stops
 
 
+@pytest.mark.parity("sharp/37", on="any")
 async def test_every_loopback_address_is_served(status: Status) -> None:
     hosts = usable_addresses(LOOPBACK)
     async with HttpServer(build_http_app(status), hosts=hosts, port=0) as server:
