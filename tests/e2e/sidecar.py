@@ -80,10 +80,11 @@ class Sidecar:
     """A sidecar that can be killed and started again, on the same ports and the same store."""
 
     def __init__(self, setup: Setup, logs: LogBook) -> None:
+        """Prepare a sidecar that does not run yet."""
         self.setup = setup
         self.http_port = next(_free_ports)
         self.grpc_port = next(_free_ports)
-        self._log = logs.add("sidecar")
+        self.log = logs.add("sidecar")
         self._child: Child | None = None
 
     def launch(self) -> None:
@@ -95,14 +96,20 @@ class Sidecar:
             "--dapr-grpc-port": str(self.grpc_port),
         }
         self._child = Child(
-            (*self.setup.command, "serve", *itertools.chain(*flags.items())), log=self._log
+            (*self.setup.command, "serve", *itertools.chain(*flags.items())), log=self.log
         )
 
     def start(self) -> None:
         """Start the process and return when it is ready."""
         self.launch()
-        wait_until(lambda: self._is_ready() or not self.is_running, "a healthy sidecar")
+        wait_until(lambda: self.is_ready() or not self.is_running, "a healthy sidecar")
         assert self.is_running, "the sidecar ended while it started"
+
+    @property
+    def pid(self) -> int:
+        """The process, and its group."""
+        assert self._child is not None
+        return self._child.pid
 
     @property
     def is_running(self) -> bool:
@@ -127,7 +134,8 @@ class Sidecar:
         assert self._child is not None
         return self._child.stop()
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Return whether it says that it is healthy."""
         try:
             return self._get("/v1.0/healthz")[0] == NO_CONTENT
         except OSError:

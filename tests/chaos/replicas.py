@@ -1,0 +1,106 @@
+"""Sidecar processes on one store, that tests kill, stop and start again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from tests.e2e.processes import LogBook
+from tests.e2e.sidecar import Setup, Sidecar
+from tests.parity.client import Client
+from tests.parity.worker import Worker
+
+from tests.chaos.workload import FLOWS, step
+
+READY_S = 60.0
+RECONNECT_S = 0.2
+
+
+class Replica:
+    """One of the sidecars, the worker that is connected to it, and a client of it.
+
+    Attributes:
+        number: Which of the replicas.
+        sidecar: The process.
+        log: What it wrote.
+        is_frozen: Whether it is stopped with SIGSTOP.
+    """
+
+    def __init__(self, number: int, setup: Setup, logs: LogBook) -> None:
+        self.number = number
+        self.sidecar = Sidecar(setup, logs)
+        self.log = self.sidecar.log
+        self.is_frozen = False
+        self.executed = 0
+        self._channel = self._connect()
+        self.client = Client(self._channel)
+
+    async def start(self) -> None:
+        """Start the process and return when it is ready."""
+        self.sidecar.launch()
+        async with asyncio.timeout(READY_S):
+            while not await asyncio.to_thread(self.sidecar.is_ready):
+                assert self.sidecar.is_running, f"replica {self.number} ended while it started"
+                await asyncio.sleep(0.05)
+
+    def kill(self) -> None:
+        self.is_frozen = False
+        self.sidecar.kill()
+
+    def freeze(self) -> None:
+        self.is_frozen = True
+        os.killpg(self.sidecar.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.is_frozen = False
+        os.killpg(self.sidecar.pid, signal.SIGCONT)
+
+    @property
+    def is_up(self) -> bool:
+        return self.sidecar.is_running and not self.is_frozen
+
+    def count_in_log(self, text: str) -> int:
+        return self.log.read_text(errors="replace").count(text)
+
+    async def serve(self) -> None:
+        """Keep a worker connected until cancelled."""
+        while True:
+            channel = self._connect()
+            worker = Worker(channel, FLOWS, {"step": step}, stateful=self.number % 2 == 0)
+            # A worker whose sidecar dies ends with whatever that did to its calls.
+            with suppress(grpc.aio.AioRpcError, ExceptionGroup):
+                await worker.run()
+            self.executed += len(worker.tasks)
+            await channel.close()
+            await asyncio.sleep(RECONNECT_S)
+
+    def _connect(self) -> grpc.aio.Channel:
+        options = (
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 500),
+            ("grpc.keepalive_time_ms", 5_000),
+            ("grpc.keepalive_timeout_ms", 2_000),
+        )
+        return grpc.aio.insecure_channel(f"127.0.0.1:{self.sidecar.grpc_port}", options=options)
+
+
+def setups(backend: str, store: Mapping[str, Any], directory: Path, count: int) -> Sequence[Setup]:
+    """Return how to start `count` sidecars of one store."""
+    config = directory / "chaos.yaml"
+    setup = Setup.of(backend, directory)
+    document = json.loads(setup.config.read_text())
+    document["spec"]["workflow"]["storeConfiguration"] = dict(store)
+    config.write_text(json.dumps(document))
+    return [replace(setup, config=config) for _ in range(count)]
