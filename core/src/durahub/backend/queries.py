@@ -28,3 +28,18 @@ class InstanceQuery:
     created_to: datetime | None = None
     page_size: int = 1000
     page_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedQuery:
+    """Selects instances of one application that have one terminal status, longest ended first.
+
+    Attributes:
+        app_id: Whose instances.
+        status: The terminal status.
+        limit: At most so many; at least 1.
+    """
+
+    app_id: AppId
+    status: RuntimeStatus
+    limit: int = 1000
