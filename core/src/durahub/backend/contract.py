@@ -241,8 +241,9 @@ class Backend(ABC):
     async def list_ended(self, query: EndedQuery) -> EndedInstances:
         """Return the instances that a query selects; one snapshot.
 
-        The cost depends on `query.limit` alone, not on how many instances there are. What is purged makes
-        room for the next ones, so that a policy of retention needs no page tokens.
+        The cost depends on `query.limit` alone, not on how many instances there are. There are no pages:
+        who purges what comes first sees the next ones. A record that does not decode may be left out, so
+        that it hides no other.
         """
 
     @abstractmethod

@@ -192,7 +192,7 @@ class EndedInstances:
     """The outcome of `list_ended`.
 
     Attributes:
-        instances: In order of `completed_at`, the earliest first.
+        instances: In order of `completed_at`, the earliest first; those of one moment in any order.
         now: The store's clock.
     """
 
