@@ -32,9 +32,13 @@ def keep(any_terminal: timedelta | None = None, **periods: timedelta) -> Retenti
 
 
 async def seed(
-    store: MemoryStore, *ids: str, ended_at: datetime, history: tuple[bytes, ...] = (b"",)
+    store: MemoryStore,
+    *ids: str,
+    ended_at: datetime,
+    status: RuntimeStatus = RuntimeStatus.COMPLETED,
+    history: tuple[bytes, ...] = (b"",),
 ) -> None:
-    """Put completed instances into a store, as a sidecar of another day left them."""
+    """Put ended instances into a store, as a sidecar of another day left them."""
     backend = WatchedBackend(store)
     await backend.open(BackendServices(clock=SystemClock()))
     await backend.create_hub()
@@ -62,7 +66,7 @@ async def seed(
             key=claimed.record.key,
             execution_id=claimed.record.execution_id,
             revision=claimed.record.revision,
-            status=RuntimeStatus.COMPLETED,
+            status=status,
             updated_at=ended_at,
             completed_at=ended_at,
             history=history,

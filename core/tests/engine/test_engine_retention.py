@@ -153,7 +153,9 @@ async def test_run_that_took_over_the_id_outlives_the_moment_of_the_first() -> N
         await until(lambda: not left(engine))
 
 
-async def test_run_that_takes_over_the_id_before_the_purge_stays() -> None:
+@pytest.mark.parametrize("name", ["Flow", "Ending"])
+async def test_run_that_takes_over_the_id_before_the_purge_stays(name: str) -> None:
+    """Also if that one ends as well, because its own time has not come."""
     clock, backend = ManualClock(), WatchedBackend()
     async with (
         running(backend, clock=clock, retention=keep(HOUR), retention_sweep=SOON) as engine,
@@ -163,16 +165,16 @@ async def test_run_that_takes_over_the_id_before_the_purge_stays() -> None:
         clock.advance(HOUR)
         replaced = asyncio.Event()
 
-        async def replace(name: str) -> None:
-            if name == "list_ended" and not replaced.is_set():
+        async def replace(step: str) -> None:
+            if step == "list_ended" and not replaced.is_set():
                 replaced.set()
-                await start(engine, "a")
+                await start(engine, "a", name)
 
         backend.after = replace
         await replaced.wait()
         await until(lambda: bool(purges_of(engine)))
         await some_sweeps(backend)
-        assert await status(engine, "a") == "RUNNING"
+        assert row(engine, "a").record.generation == 2
 
 
 async def test_parent_and_child_are_removed_each_in_its_own_time() -> None:

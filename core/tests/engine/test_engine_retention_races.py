@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from durahub.backend import Applied, Capabilities, Operation, PurgeInstance
 from durahub.clock import SystemClock
-from durahub.engine import Engine
+from durahub.engine import Engine, retention
 from durahub.errors import BackendError, BackendUnavailableError, InstanceNotFoundError
 from durahub.testing import ManualClock, MemoryStore
 from durahub.testing.memory import EXCLUSIVE
+from durahub.types import RuntimeStatus
 
 from .faults import READS, STEPS, failing, no_long_waits
 from .hub import (
@@ -120,20 +121,17 @@ def is_ended(engine: Engine) -> bool:
 async def test_call_that_comes_too_late_gets_no_half_answer() -> None:
     backend = OwnFile()
     await seed(backend.store, "a", ended_at=ended_long_ago())
-    purging = asyncio.Event()
-    looked = asyncio.Event()
+    purging, told = asyncio.Event(), asyncio.Event()
 
     async def hold(name: str) -> None:
         if name == "apply" and purges_of(engine):
             purging.set()
-            await looked.wait()
+            await told.wait()
+        elif name == "get" and backend.calls["get"] == 2:
+            told.set()
+            await until(lambda: not left(engine))
 
-    async def note(name: str) -> None:
-        if name == "get":
-            looked.set()
-            await settled()
-
-    backend.before, backend.after = hold, note
+    backend.before = hold
     async with running(backend, retention=keep(AT_ONCE), retention_sweep=FOR_EVER) as engine:
         await purging.wait()
         with pytest.raises(InstanceNotFoundError):
@@ -144,8 +142,15 @@ async def test_call_that_comes_too_late_gets_no_half_answer() -> None:
 async def test_calls_in_another_sidecar_get_the_whole_answer() -> None:
     store = MemoryStore()
     fields: dict[str, Any] = {"retention": keep(AT_ONCE), "retention_sweep": SOON}
+    far_away = WatchedBackend(store)
+
+    async def take_time(name: str) -> None:
+        if name == "get":
+            await asyncio.sleep(0.01)
+
+    far_away.before = take_time
     async with (
-        running(WatchedBackend(store), **fields, safety_poll=FOR_EVER) as mine,
+        running(far_away, **fields, safety_poll=FOR_EVER) as mine,
         running(WatchedBackend(store), **fields) as other,
         working(other, waiting_for(1)),
     ):
@@ -231,6 +236,20 @@ def is_mixed(batch: Sequence[Operation]) -> bool:
     return len({isinstance(op, PurgeInstance) for op in batch}) == 2
 
 
+async def test_one_status_does_not_keep_the_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(retention, "PURGED_PER_SWEEP", 400)
+    backend = WatchedBackend()
+    await seed(backend.store, *numbered(1000), ended_at=ended_long_ago())
+    failed = RuntimeStatus.FAILED
+    await seed(backend.store, "failed", ended_at=ended_long_ago(), status=failed)
+    async with running(backend, retention=keep(HOUR), retention_sweep=FOR_EVER) as engine:
+        await until(lambda: "failed" not in left(engine))
+        assert len(left(engine)) == 600
+        await until(lambda: not left(engine))
+
+
 async def test_long_histories_are_removed_few_at_a_time() -> None:
     backend = WatchedBackend()
     history = (b"",) * 3000
@@ -270,7 +289,7 @@ async def test_store_that_is_down_is_asked_less_and_less(
 
     backend.before = down
     policy = keep(completed=HOUR)
-    async with running(backend, retention=policy, retention_sweep=SOON) as engine:
+    async with running(backend, retention=policy, retention_sweep=FOR_EVER) as engine:
         await asyncio.sleep(0.5)
         assert 3 <= backend.calls["list_ended"] <= 5
         assert [record.levelname for record in caplog.records] == ["WARNING"]

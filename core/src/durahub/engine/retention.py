@@ -223,10 +223,7 @@ class Retention:
             result = await self._lane.write(purge)
         except BackendError as error:
             return error
-        if not isinstance(result, Purged):
-            return False
-        self._watchers.tell(record.key, None)
-        return True
+        return isinstance(result, Purged)
 
     def _look_again(self, due: _Round, in_s: float) -> None:
         due.due_s = min(due.due_s, self._clock.monotonic_s() + in_s)
