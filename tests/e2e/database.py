@@ -91,6 +91,15 @@ def count_unfinished(path: Path) -> int:
     return int(count)
 
 
+def count_rows(path: Path) -> dict[str, int]:
+    """Return how many rows there are of instances, by table."""
+    with _opened(path) as database:
+        return {
+            table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("instances", "payloads", "history", *WAITING_TABLES)
+        }
+
+
 def count_waiting(path: Path) -> dict[str, int]:
     """Return how much still waits to be done, by table."""
     with _opened(path) as database:

@@ -103,7 +103,6 @@ def test_load_settings_that_are_not_in_effect_says_so(load_workflow: Load) -> No
         activityConcurrencyLimits:
         - name: Ship
           maxConcurrent: 0
-        stateRetentionPolicy: {anyTerminal: 168h, completed: 1h30m, failed: 0s, terminated: 0}
         """
     )
     assert configuration.global_max_concurrent_workflows == 10
@@ -112,10 +111,6 @@ def test_load_settings_that_are_not_in_effect_says_so(load_workflow: Load) -> No
     assert (order.name, order.max_concurrent) == ("Order", 2)
     (ship,) = configuration.activity_concurrency_limits
     assert (ship.name, ship.max_concurrent) == ("Ship", None)
-    retention = configuration.state_retention
-    assert retention.any_terminal == timedelta(days=7)
-    assert retention.completed == timedelta(hours=1, minutes=30)
-    assert retention.failed == retention.terminated == timedelta(0)
     assert configuration.not_in_effect == tuple(
         f"a.yaml:{line}: spec.workflow.{key}: accepted, but not in effect yet"
         for line, key in (
@@ -123,9 +118,20 @@ def test_load_settings_that_are_not_in_effect_says_so(load_workflow: Load) -> No
             (8, "globalMaxConcurrentActivityInvocations"),
             (9, "workflowConcurrencyLimits"),
             (10, "activityConcurrencyLimits"),
-            (13, "stateRetentionPolicy"),
         )
     )
+
+
+def test_load_retention_policy(load_workflow: Load) -> None:
+    configuration = load_workflow(
+        "stateRetentionPolicy: {anyTerminal: 168h, completed: 1h30m, failed: 0s, terminated: 0}"
+    )
+    retention = configuration.state_retention
+    assert retention.any_terminal == timedelta(days=7)
+    assert retention.completed == timedelta(hours=1, minutes=30)
+    assert retention.failed == retention.terminated == timedelta(0)
+    assert configuration.not_in_effect == ()
+    assert load_workflow("stateRetentionPolicy: {}").state_retention == StateRetentionPolicy()
 
 
 def test_load_settings_that_would_have_no_effect_anyway_says_nothing(load_workflow: Load) -> None:
@@ -133,7 +139,6 @@ def test_load_settings_that_would_have_no_effect_anyway_says_nothing(load_workfl
         """
         globalMaxConcurrentWorkflowInvocations: 0
         workflowConcurrencyLimits: []
-        stateRetentionPolicy: {}
         """
     )
     assert configuration.not_in_effect == ()
@@ -219,8 +224,7 @@ def test_load_second_file_wrong_raises_with_its_name(load_workflow: Load) -> Non
         load_workflow("backendType: sqlite", "backendTyp: sqlite")
 
 
-def test_compare_retention_policies_by_value() -> None:
-    assert not StateRetentionPolicy().is_set
+def test_compare_limits_by_value() -> None:
     assert NamedLimit.model_validate(
         {"name": "x", "maxConcurrent": 1}
     ) == NamedLimit.model_validate({"name": "x", "maxConcurrent": "1"})

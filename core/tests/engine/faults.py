@@ -12,7 +12,7 @@ from durahub.errors import BackendUnavailableError, InstanceExistsError
 from .hub import jitter
 
 STEPS = ("apply", "claim_instances", "claim_activities", "release_except", "heartbeat")
-READS = ("get", "history", "list_instances")
+READS = ("get", "history", "list_instances", "list_ended")
 
 
 def failing(

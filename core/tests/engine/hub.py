@@ -92,6 +92,9 @@ class WatchedBackend(MemoryBackend):
     async def list_instances(self, *args: Any) -> Any:
         return await self._around("list_instances", super().list_instances(*args))
 
+    async def list_ended(self, *args: Any) -> Any:
+        return await self._around("list_ended", super().list_ended(*args))
+
 
 def jitter(source: random.Random) -> Step:
     """Return a step that takes a few turns of the loop, as a real store would."""

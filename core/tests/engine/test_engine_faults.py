@@ -126,6 +126,21 @@ class Once:
 
 
 @pytest.mark.usefixtures("quick")
+async def test_wait_for_an_end_whose_commit_got_no_answer_is_over() -> None:
+    backend = WatchedBackend()
+    async with running(backend, safety_poll=FOR_EVER) as engine, working(engine, waiting_for(1)):
+        await start(engine, "a")
+        waiting = asyncio.ensure_future(finished(engine, "a"))
+        await settled()
+        backend.after = Once(
+            lambda name: name == "apply" and isinstance(backend.batches[-1][0], CommitTurn),
+            BackendUnavailableError("answer lost"),
+        )
+        await tell(engine, "a", "go", "x")
+        assert (await waiting).output.value == "x"
+
+
+@pytest.mark.usefixtures("quick")
 async def test_commit_whose_answer_is_lost_with_its_next_claim_goes_on() -> None:
     """The turn was committed, and the instance claimed again by the same call."""
     backend = WatchedBackend()

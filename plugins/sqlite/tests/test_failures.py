@@ -8,7 +8,13 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from durahub.backend import BackendServices, InstanceCreated, InstanceQuery, PurgeInstance
+from durahub.backend import (
+    BackendServices,
+    EndedQuery,
+    InstanceCreated,
+    InstanceQuery,
+    PurgeInstance,
+)
 from durahub.errors import (
     BackendCorruptionError,
     BackendError,
@@ -134,6 +140,17 @@ async def test_damaged_row_is_parked_and_others_go_on(
     assert "'damaged'" in reason
     await hub.apply(PurgeInstance(key=make.key("damaged"), force=True))
     assert await hub.backend.get([make.key("damaged")]) == (None,)
+
+
+@pytest.mark.parametrize("harm", ["tags = 'no json'", "created_at = 9000000000000000000"])
+async def test_damaged_row_hides_no_other_end(hub: Any, make: Any, harm: str) -> None:
+    claimed = await hub.start(*(make.creation(f"i{number}") for number in range(4)))
+    ends = {"status": RuntimeStatus.COMPLETED, "completed_at": make.created_at}
+    await hub.apply(*(make.turn(one, **ends) for one in claimed))
+    damage(hub, f"UPDATE instances SET {harm} WHERE instance = 1")
+    query = EndedQuery(app_id=make.app, status=RuntimeStatus.COMPLETED, limit=2)
+    found = await hub.backend.list_ended(query)
+    assert [record.key.instance_id for record in found.instances] == ["i1", "i2"]
 
 
 async def test_log_stays_bounded_under_load(hub: Any, make: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from durahub.backend import (
     CommitActivity,
+    EndedQuery,
     InstanceQuery,
     Message,
     NextGeneration,
@@ -70,7 +71,7 @@ async def work(hub: Any, make: Any) -> None:
                 execution_id=ExecutionId("i2/2"), input="x", start=Message(payload=b"again")
             ),
         ),
-        make.turn(fourth, status=RuntimeStatus.COMPLETED, output="done"),
+        make.turn(fourth, status=RuntimeStatus.COMPLETED, completed_at=later, output="done"),
     ]
     applied = await hub.apply(*turns, room=Room(instances=1, activities=4))
     await hub.apply(
@@ -99,6 +100,7 @@ async def work(hub: Any, make: Any) -> None:
     await hub.backend.list_instances(
         InstanceQuery(app_id=make.app, statuses=(RuntimeStatus.RUNNING,))
     )
+    await hub.backend.list_ended(EndedQuery(app_id=make.app, status=RuntimeStatus.COMPLETED))
     await hub.backend.heartbeat(make.session)
     await hub.backend.register(make.registration("session-2"))
     await hub.backend.unregister("session-2")
@@ -144,6 +146,19 @@ async def test_one_page_of_one_status_is_read_in_the_order_of_its_index(
     assert any(
         "COVERING INDEX instances_listed (app_id=? AND status=?" in step for step in steps
     ), steps
+
+
+async def test_ends_are_read_in_the_order_of_their_index(
+    hub: Any, make: Any, statements: dict[str, str]
+) -> None:
+    await hub.backend.list_ended(EndedQuery(app_id=make.app, status=RuntimeStatus.FAILED))
+    (listing,) = [text for text in statements.values() if "completed_at IS NOT NULL" in text]
+    with closing(sqlite3.connect(hub.path)) as connection:
+        steps = plan_of(connection, listing)
+    (step,) = steps
+    assert step == (
+        "SEARCH i USING INDEX instances_ended (app_id=? AND status=? AND completed_at>?)"
+    )
 
 
 def plan_of(connection: sqlite3.Connection, statement: str) -> list[str]:

@@ -18,6 +18,7 @@ from durahub.backend import (
     CommitTurn,
     CreateInstance,
     Deliver,
+    EndedQuery,
     InstanceQuery,
     Message,
     NextGeneration,
@@ -213,7 +214,22 @@ async def compare_everything(backends: Sequence[Backend], script: Script) -> Non
         listed = [{one.key: one for one in page.instances} for page in pages]
         statuses = (RuntimeStatus.FAILED, RuntimeStatus.STALLED)
         filtered = await backend.list_instances(InstanceQuery(app_id=APPS[0], statuses=statuses))
-        answers.append((views, histories, listed, {one.key for one in filtered.instances}))
+        ended = [
+            await backend.list_ended(EndedQuery(app_id=app, status=RuntimeStatus.FAILED))
+            for app in APPS
+        ]
+        ends = [[(one.completed_at, one.key) for one in found.instances] for found in ended]
+        assert all(moments == sorted(moments, key=lambda end: end[0]) for moments in ends)
+        answers.append(
+            (
+                views,
+                histories,
+                listed,
+                {one.key for one in filtered.instances},
+                [{one.key: one for one in found.instances} for found in ended],
+                [found.now for found in ended],
+            )
+        )
     assert answers[0] == answers[1]
     script.revisions = {
         view.record.key: view.record.revision for view in answers[0][0] if view is not None

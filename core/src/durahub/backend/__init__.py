@@ -25,7 +25,7 @@ from durahub.backend.operations import (
     ReleaseActivity,
     ReleaseInstance,
 )
-from durahub.backend.queries import InstanceQuery
+from durahub.backend.queries import EndedQuery, InstanceQuery
 from durahub.backend.records import (
     MESSAGES_PER_CLAIM,
     ActivityTask,
@@ -44,6 +44,7 @@ from durahub.backend.results import (
     Applied,
     ChildrenExist,
     Delivered,
+    EndedInstances,
     InstanceClaims,
     InstanceCreated,
     InstanceEnded,
@@ -60,13 +61,14 @@ from durahub.backend.results import (
     TurnCommitted,
 )
 from durahub.backend.services import BackendServices
-from durahub.backend.sessions import Heartbeat, Session
+from durahub.backend.sessions import NO_LIMITS, ClaimLimit, ClaimLimits, Heartbeat, Session
 from durahub.backend.settings import BackendSettings
 
 __all__ = [
     "CONTRACT_VERSION",
     "MESSAGES_PER_CLAIM",
     "NATIVE",
+    "NO_LIMITS",
     "NO_ROOM",
     "ActivityCommitted",
     "ActivityTask",
@@ -76,6 +78,8 @@ __all__ = [
     "BackendSettings",
     "Capabilities",
     "ChildrenExist",
+    "ClaimLimit",
+    "ClaimLimits",
     "ClaimedInstance",
     "CommitActivity",
     "CommitTurn",
@@ -83,6 +87,8 @@ __all__ = [
     "CreateInstance",
     "Deliver",
     "Delivered",
+    "EndedInstances",
+    "EndedQuery",
     "Heartbeat",
     "Hint",
     "InstanceChanged",

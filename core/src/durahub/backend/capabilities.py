@@ -46,8 +46,10 @@ class Capabilities:
         durable: What `apply` acknowledged survives the end of the process.
         multi_process: Several processes may have sessions in one task hub at the same time.
         hints: `wakeups` tells of what other sessions leave; without it they are found by polling.
+        limits: Claims respect `Session.limits`; a configuration with such limits is refused without it.
     """
 
     durable: Support
     multi_process: Support
     hints: Support
+    limits: Support

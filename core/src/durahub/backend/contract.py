@@ -14,6 +14,7 @@ Rules for all methods:
 - **Concurrency.** All methods may be called at the same time from tasks of one event loop.
 - **Time.** The store's clock decides what is due and who is dead. Where only one process can use the
   store, `BackendServices.clock` is the store's clock.
+- **Limits.** No claim, by whichever method, exceeds `Session.limits`; see there.
 - **Bytes and text** come back identical: NUL characters, empty strings, absent values.
 """
 
@@ -28,9 +29,15 @@ from typing import NamedTuple
 from durahub.backend.capabilities import Capabilities
 from durahub.backend.hints import Hint
 from durahub.backend.operations import Operation
-from durahub.backend.queries import InstanceQuery
+from durahub.backend.queries import EndedQuery, InstanceQuery
 from durahub.backend.records import ActivityTask, InstanceHistory, InstanceView
-from durahub.backend.results import Applied, InstanceClaims, InstancePage, Room
+from durahub.backend.results import (
+    Applied,
+    EndedInstances,
+    InstanceClaims,
+    InstancePage,
+    Room,
+)
 from durahub.backend.services import BackendServices
 from durahub.backend.sessions import Heartbeat, Session
 from durahub.types import InstanceKey, SessionId, TaskKey
@@ -228,6 +235,15 @@ class Backend(ABC):
 
         Raises:
             BackendError: The page token is not one of this backend.
+        """
+
+    @abstractmethod
+    async def list_ended(self, query: EndedQuery) -> EndedInstances:
+        """Return the instances that a query selects; one snapshot.
+
+        The cost depends on `query.limit` alone, not on how many instances there are. There are no pages:
+        who purges what comes first sees the next ones. A record that does not decode may be left out, so
+        that it hides no other.
         """
 
     @abstractmethod

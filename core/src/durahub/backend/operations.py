@@ -129,7 +129,7 @@ class CommitTurn:
         status: New status.
         updated_at: The record's `last_updated_at`.
         started_at: The record's `started_at`.
-        completed_at: The record's `completed_at`.
+        completed_at: The record's `completed_at`; given with a terminal status, and only then.
         custom_status: New custom status; None removes it.
         output: New output; None removes it.
         failure: New failure details; None removes them.

@@ -28,3 +28,23 @@ class InstanceQuery:
     created_to: datetime | None = None
     page_size: int = 1000
     page_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedQuery:
+    """Selects instances of one application that ended with one status, longest ended first.
+
+    Attributes:
+        app_id: Whose instances.
+        status: The status; a terminal one.
+        limit: At most so many; at least 1.
+    """
+
+    app_id: AppId
+    status: RuntimeStatus
+    limit: int = 1000
+
+    def __post_init__(self) -> None:
+        """Refuse a status that ends nothing: no backend has to think about it."""
+        if not self.status.is_terminal:
+            raise ValueError(f"{self.status.name} is no terminal status")

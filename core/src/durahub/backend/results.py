@@ -185,3 +185,16 @@ class InstancePage:
 
     instances: tuple[InstanceRecord, ...]
     next_token: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndedInstances:
+    """The outcome of `list_ended`.
+
+    Attributes:
+        instances: In order of `completed_at`, the earliest first; those of one moment in any order.
+        now: The store's clock.
+    """
+
+    instances: tuple[InstanceRecord, ...]
+    now: datetime

@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from durahub.types import AppId, SessionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimLimit:
+    """How many of one kind may be owned at the same time by all sessions of an application together.
+
+    Attributes:
+        total: At most so many, whatever their names; None: no limit.
+        by_name: At most so many of each of these names; names that are missing have no limit of their own.
+    """
+
+    total: int | None = None
+    by_name: Mapping[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.total is not None or bool(self.by_name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimLimits:
+    """What a session respects when it claims. Whatever is over a limit stays claimable, in its order.
+
+    A claim counts what all live sessions of the application own, under their own limits or none, and takes
+    nothing that would exceed its session's. What is held back by a limit never holds back what is not.
+    When something owned is given back that a limit may have held others back for, the other sessions of the
+    application that have limits get a `WorkDue` hint; the session itself looks again by itself.
+
+    Attributes:
+        instances: For instances, by the name of the workflow.
+        activities: For activity tasks, by the name of the activity. Tasks count for the application that
+            runs them.
+    """
+
+    instances: ClaimLimit = ClaimLimit()
+    activities: ClaimLimit = ClaimLimit()
+
+    def __bool__(self) -> bool:
+        return bool(self.instances) or bool(self.activities)
+
+
+NO_LIMITS = ClaimLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +59,14 @@ class Session:
         app_id: The application whose instances and activity tasks it may claim.
         time_to_live: Without a heartbeat for this long by the store's clock, others may fence it.
         holder: For people: host, process id, whatever tells where it runs.
+        limits: What its claims respect.
     """
 
     session_id: SessionId
     app_id: AppId
     time_to_live: timedelta
     holder: str
+    limits: ClaimLimits = NO_LIMITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,6 @@ def _not_in_effect(section: WorkflowSection, given: Mapping[str, Entry]) -> tupl
         "globalMaxConcurrentActivityInvocations": section.global_max_concurrent_activity_invocations,
         "workflowConcurrencyLimits": section.workflow_concurrency_limits,
         "activityConcurrencyLimits": section.activity_concurrency_limits,
-        "stateRetentionPolicy": section.state_retention_policy.is_set,
     }
     return tuple(
         f"{_location(given[key])}: accepted, but not in effect yet"

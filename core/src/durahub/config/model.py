@@ -38,7 +38,7 @@ class Configuration(BaseModel):
         global_max_concurrent_activities: The same over all sidecars of a task hub. Not in effect yet.
         workflow_concurrency_limits: Limits by workflow name. Not in effect yet.
         activity_concurrency_limits: Limits by activity name. Not in effect yet.
-        state_retention: How long ended instances are kept. Not in effect yet.
+        state_retention: How long ended instances are kept.
         not_in_effect: One line for each setting that is given, valid and not in effect yet, for the
             log: nothing that a user sets is ignored silently.
         ignored_sections: Sections of `spec` that Dapr knows and that do not concern workflows.

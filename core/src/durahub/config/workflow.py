@@ -97,7 +97,7 @@ class NamedLimit(_Section):
 
 
 class StateRetentionPolicy(_Section):
-    """How long ended instances are kept; None is for ever.
+    """How long ended instances are kept; None says nothing.
 
     Attributes:
         any_terminal: Holds for every end that has no period of its own.
@@ -110,11 +110,6 @@ class StateRetentionPolicy(_Section):
     completed: Duration = None
     failed: Duration = None
     terminated: Duration = None
-
-    @property
-    def is_set(self) -> bool:
-        """Whether any period is given."""
-        return any(getattr(self, name) is not None for name in type(self).model_fields)
 
 
 class WorkflowSection(_Section):

@@ -25,6 +25,7 @@ from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
 from durahub.engine.pauses import watch_for_pauses
 from durahub.engine.residents import Residents
+from durahub.engine.retention import Retention
 from durahub.engine.retry import Backoff
 from durahub.engine.streams import ItemName
 from durahub.engine.turns import TurnRunner, TurnServices
@@ -70,6 +71,7 @@ class Engine:
             renew=self._renew_session,
         )
         self._watchers = Watchers(backend)
+        self._retention = Retention(backend, self._lane, self._watchers, clock, options)
         self.client = Client(backend, self._lane, self._watchers, clock, options.app_id)
         self._recheck_stalled = asyncio.Event()
         self._is_started = False
@@ -111,6 +113,7 @@ class Engine:
                 watch_for_pauses(self._recover_from_pause),
             )
         ]
+        self._sweeps = self._group.create_task(self._retention.run())
         self._hints = self._group.create_task(self._follow_hints())
         self._is_started = True
         log.info("Workflow engine started", extra={"backend": self._backend.describe()})
@@ -128,6 +131,7 @@ class Engine:
                 again by whoever claims it next.
         """
         self._is_started = False
+        self._sweeps.cancel()
         await self.close_streams()
         await self._workbench.drain(timeout_s)
         await self._workbench.abort()
@@ -175,6 +179,7 @@ class Engine:
                 residents=self._residents,
                 watchers=self._watchers,
                 retry_parked=self._recheck_stalled.set,
+                retention=self._retention,
                 clock=self._clock,
                 options=self._options,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from durahub.engine.expiry import KEEP_FOR_EVER, RetentionPolicy
 from durahub.types import AppId
 
 UNLIMITED_IN_FLIGHT = 10_000
@@ -27,6 +28,8 @@ class EngineOptions:
         health_ping: After so long without a work item, a worker that wants to be pinged is.
         in_flight_bytes: Nothing more is claimed while the payloads of what is in flight exceed this.
         cached_history_bytes: Most memory for histories of instances that are not in flight.
+        retention: How long ended instances are kept.
+        retention_sweep: How long may stay unnoticed what other sidecars end, for retention.
     """
 
     app_id: AppId
@@ -39,3 +42,5 @@ class EngineOptions:
     health_ping: timedelta = timedelta(seconds=30)
     in_flight_bytes: int = 64 * 1024 * 1024
     cached_history_bytes: int = 64 * 1024 * 1024
+    retention: RetentionPolicy = KEEP_FOR_EVER
+    retention_sweep: timedelta = timedelta(seconds=60)

@@ -37,6 +37,7 @@ from durahub.engine.frames import oversize, oversize_activity, turn_frame
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
 from durahub.engine.residents import Resident, Residents
+from durahub.engine.retention import Retention
 from durahub.engine.state import RequestIdentity
 from durahub.engine.streams import ItemName
 from durahub.engine.turn import TurnPlan, plan_turn
@@ -62,6 +63,7 @@ class TurnServices:
         residents: Histories at hand.
         watchers: Whom to tell.
         retry_parked: Gives parked instances another try.
+        retention: Removes what has ended.
         clock: Time of events.
         options: Settings.
     """
@@ -72,6 +74,7 @@ class TurnServices:
     residents: Residents
     watchers: Watchers
     retry_parked: Callable[[], None]
+    retention: Retention
     clock: Clock
     options: EngineOptions
 
@@ -165,8 +168,13 @@ class TurnRunner:
         for line in outcome.log:
             log.info("dropping event", extra={"instance_id": instance_id, "event": line})
         result = await self._commit(outcome)
+        if outcome.commit.completed_at is not None:
+            # Whatever the result: after an answer that never came the end may be durable all the same.
+            self._services.retention.expect(outcome.commit.status, outcome.commit.completed_at)
         if not isinstance(result, TurnCommitted):
             log.warning("turn lost its instance", extra={"instance_id": instance_id})
+            # It may have been committed by a call whose answer never came; nobody else tells of that.
+            await self._services.watchers.look([claimed.record.key], settled=True)
             return
         record = replace(claimed.record, status=outcome.commit.status, revision=result.revision)
         self._keep(record, resident, outcome)

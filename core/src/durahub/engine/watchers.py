@@ -78,21 +78,27 @@ class Watchers:
             if not watches:
                 del self._waiting[key]
 
+    def is_watched(self, key: InstanceKey) -> bool:
+        """Return whether a call waits for an instance, or has been told and still reads the result."""
+        return key in self._waiting
+
     async def look(self, keys: list[InstanceKey], *, settled: bool = False) -> None:
-        """Read how instances stand and tell whoever waits for them.
+        """Read how instances stand and tell whoever waits for them; nothing is read if nobody does.
 
         Args:
             keys: Which.
             settled: It is long ago that the waiting calls sent their requests: a turn that was committed
                 since, by whatever sidecar, has dealt with them.
         """
-        for key, view in zip(keys, await self._backend.get(keys), strict=True):
+        watched = [key for key in keys if self.is_watched(key)]
+        if not watched:
+            return
+        for key, view in zip(watched, await self._backend.get(watched), strict=True):
             self.tell(key, None if view is None else view.record, settled=settled)
 
     async def look_at_all(self) -> None:
         """Read how everything stands that is waited for: the net under lost hints."""
-        if self._waiting:
-            await self.look(list(self._waiting), settled=True)
+        await self.look(list(self._waiting), settled=True)
 
     def tell(
         self,

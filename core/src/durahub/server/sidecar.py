@@ -13,7 +13,7 @@ from durahub.backend import Backend
 from durahub.clock import SystemClock
 from durahub.config import Configuration, load_configuration, validate_store_configuration
 from durahub.edition import Edition, load, scan, select
-from durahub.engine import Engine, EngineOptions
+from durahub.engine import Engine, EngineOptions, RetentionPolicy
 from durahub.server.grpc_transport import GrpcServer
 from durahub.server.http_app import build_http_app
 from durahub.server.http_server import HttpServer
@@ -170,6 +170,12 @@ class Sidecar:
             max_concurrent_workflows=configuration.max_concurrent_workflows,
             max_concurrent_activities=configuration.max_concurrent_activities,
             max_message_bytes=self._options.max_message_bytes,
+            retention=RetentionPolicy.most_specific(
+                any_terminal=configuration.state_retention.any_terminal,
+                completed=configuration.state_retention.completed,
+                failed=configuration.state_retention.failed,
+                terminated=configuration.state_retention.terminated,
+            ),
         )
 
     async def _start_http(self, stack: AsyncExitStack) -> None:

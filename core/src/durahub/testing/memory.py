@@ -21,6 +21,8 @@ from durahub.backend import (
     BackendSettings,
     Capabilities,
     ClaimedInstance,
+    EndedInstances,
+    EndedQuery,
     Heartbeat,
     Hint,
     InstanceClaims,
@@ -274,6 +276,12 @@ class MemoryBackend(Backend):
             instances=tuple(row.record for row in page),
             next_token=str(page[-1].position) if more else None,
         )
+
+    async def list_ended(self, query: EndedQuery) -> EndedInstances:
+        """Return the instances that ended first with a status."""
+        now = self._hub_now()
+        rows = self._store.longest_ended(query.app_id, query.status, query.limit)
+        return EndedInstances(instances=tuple(row.record for row in rows), now=now)
 
     async def wakeups(self, session_id: SessionId) -> AsyncIterator[Hint]:
         """Yield hints for a session until cancelled."""

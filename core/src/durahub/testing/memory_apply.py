@@ -263,6 +263,7 @@ class Batch:
         """Remove what a finished instance can't use any more; activity tasks still run."""
         row.inbox.clear()
         row.timers.clear()
+        self._store.list_end(row)
 
     # Giving back
 

@@ -20,7 +20,7 @@ from durahub.errors import BackendError, SessionFencedError
 from durahub.testing.memory_hints import Listeners
 from durahub.testing.memory_index import PriorityIndex
 from durahub.testing.memory_rows import InstanceRow, SessionRow, TaskRow
-from durahub.types import AppId, InstanceKey, SessionId, TaskKey
+from durahub.types import AppId, InstanceKey, RuntimeStatus, SessionId, TaskKey
 
 
 class MemoryStore:
@@ -50,6 +50,9 @@ class MemoryStore:
         self.sessions: dict[SessionId, SessionRow] = {}
         self._positions = count(1)
         self._created: defaultdict[AppId, list[tuple[int, InstanceKey]]] = defaultdict(list)
+        self._ended: defaultdict[
+            tuple[AppId, RuntimeStatus], list[tuple[datetime, int, InstanceKey]]
+        ] = defaultdict(list)
         self._wakeups: defaultdict[AppId, PriorityIndex[InstanceKey]] = defaultdict(PriorityIndex)
         self._unowned: defaultdict[AppId, PriorityIndex[TaskKey]] = defaultdict(PriorityIndex)
 
@@ -122,6 +125,9 @@ class MemoryStore:
     def _unlist(self, row: InstanceRow) -> None:
         created = self._created[row.key.app_id]
         del created[bisect_left(created, (row.position, row.key))]
+        if row.record.completed_at is not None:
+            ended = self._ended[row.key.app_id, row.record.status]
+            del ended[bisect_left(ended, (row.record.completed_at, row.position, row.key))]
 
     def own(self, row: InstanceRow, owner: SessionId | None) -> None:
         """Change who owns an instance."""
@@ -163,6 +169,16 @@ class MemoryStore:
             bisect_right(created, position, key=lambda entry: entry[0]), len(created)
         ):
             yield self.instances[created[index][1]]
+
+    def list_end(self, row: InstanceRow) -> None:
+        """Add an instance that has just ended to the index of those that have."""
+        if row.record.completed_at is not None:
+            ended = self._ended[row.key.app_id, row.record.status]
+            insort(ended, (row.record.completed_at, row.position, row.key))
+
+    def longest_ended(self, app_id: AppId, status: RuntimeStatus, limit: int) -> list[InstanceRow]:
+        """Return the first instances of an application that ended with a status."""
+        return [self.instances[key] for _, _, key in self._ended[app_id, status][:limit]]
 
     # Activity tasks
 

@@ -16,6 +16,8 @@ from durahub.backend import (
     Backend,
     BackendServices,
     Capabilities,
+    EndedInstances,
+    EndedQuery,
     Heartbeat,
     Hint,
     InstanceClaims,
@@ -176,6 +178,12 @@ class SqliteBackend(Backend):
     async def list_instances(self, query: InstanceQuery) -> InstancePage:
         """Return one page of the instances that a query selects."""
         return await self._hub().read(lambda connection: queries.list_instances(connection, query))
+
+    async def list_ended(self, query: EndedQuery) -> EndedInstances:
+        """Return the instances that ended first with a status."""
+        hub = self._hub()
+        found = await hub.read(lambda connection: queries.list_ended(connection, query))
+        return EndedInstances(instances=found, now=hub.now())
 
     async def wakeups(self, session_id: SessionId) -> AsyncIterator[Hint]:
         """Wait until cancelled: all that happens in the file is done by this process."""

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from functools import lru_cache
+from itertools import islice
+from typing import Any
 
-from durahub.backend import InstanceHistory, InstancePage, InstanceQuery, InstanceView
+from durahub.backend import (
+    EndedQuery,
+    InstanceHistory,
+    InstancePage,
+    InstanceQuery,
+    InstanceRecord,
+    InstanceView,
+)
 from durahub.clock import to_micros
 from durahub.errors import BackendCorruptionError, BackendError
 from durahub.types import InstanceKey, RuntimeStatus
@@ -46,6 +56,13 @@ SELECT {SELECTED}
 FROM ({{branches}} ORDER BY created_at, instance LIMIT :limit) AS page
 CROSS JOIN instances AS i ON i.instance = page.instance
 ORDER BY page.created_at, page.instance
+"""  # noqa: S608 - made of constants
+
+# Without LIMIT: rows that do not decode don't count, and no more are read than are asked for.
+ENDED = f"""
+SELECT {SELECTED} FROM instances AS i
+WHERE i.app_id = ? AND i.status = ? AND i.completed_at IS NOT NULL
+ORDER BY i.completed_at
 """  # noqa: S608 - made of constants
 
 _TOKEN = re.compile(r"(-?[0-9]{1,19})\.([0-9]{1,18})", re.ASCII)
@@ -108,6 +125,12 @@ def list_instances(connection: sqlite3.Connection, query: InstanceQuery) -> Inst
     )
 
 
+def list_ended(connection: sqlite3.Connection, query: EndedQuery) -> tuple[InstanceRecord, ...]:
+    """Return the instances that ended first with a status, without those that do not decode."""
+    with closing(connection.execute(ENDED, (query.app_id, int(query.status)))) as rows:
+        return tuple(islice(_sound_records(rows), query.limit))
+
+
 @lru_cache(maxsize=64)
 def page_statement(statuses: tuple[RuntimeStatus, ...]) -> str:
     """Return the statement that reads one page of instances with these statuses."""
@@ -125,6 +148,12 @@ def _start(query: InstanceQuery) -> tuple[int, int]:
     if match is None:
         raise BackendError("the page token is not one of this backend; start with the first page")
     return max(start, (int(match[1]), int(match[2])))
+
+
+def _sound_records(rows: Iterable[Sequence[Any]]) -> Iterator[InstanceRecord]:
+    for columns in rows:
+        with suppress(BackendCorruptionError):
+            yield record_of(InstanceRow(*columns))
 
 
 def _events(connection: sqlite3.Connection, row: InstanceRow) -> tuple[bytes, ...]:

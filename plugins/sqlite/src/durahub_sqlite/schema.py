@@ -6,6 +6,7 @@ Decisions that the tables show:
   when its run is replaced, because activity tasks of the old run may be in progress.
 - `pending_at` says since when something waits for an instance, `wake_at` when it is due: not before
   `not_before`, and never if it is NULL. The order of claims is that of `wake_at`.
+- Only what has ended has a `completed_at`.
 - Times are microseconds since 1970 in UTC. Owners are numbers of sessions.
 - There are no foreign keys: one writer, whose statements say what belongs together.
 """
@@ -75,6 +76,10 @@ _VERSION_1 = (
     """,
     "CREATE INDEX instances_owned ON instances (owner) WHERE owner IS NOT NULL",
     "CREATE INDEX instances_listed ON instances (app_id, status, created_at)",
+    """
+    CREATE INDEX instances_ended ON instances (app_id, status, completed_at)
+    WHERE completed_at IS NOT NULL
+    """,
     """
     CREATE TABLE payloads (
       instance INTEGER PRIMARY KEY,

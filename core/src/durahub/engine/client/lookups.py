@@ -78,6 +78,10 @@ class Lookups(ClientPart):
     async def _wait(
         self, request: pb.GetInstanceRequest, condition: Condition
     ) -> pb.GetInstanceResponse:
+        # The result is read inside: what is watched is not removed by a retention policy.
         with self._watchers.watch(self._key(request), condition) as watch:
             await watch.outcome()
-        return await self.get(request)
+            response = await self.get(request)
+        if not response.exists:
+            raise InstanceNotFoundError
+        return response

@@ -7,6 +7,7 @@ from durahub_conformance.topics.claim import ClaimRequirements
 from durahub_conformance.topics.create import CreateRequirements
 from durahub_conformance.topics.deliver import DeliverRequirements
 from durahub_conformance.topics.effects import EffectRequirements
+from durahub_conformance.topics.ended import EndedRequirements
 from durahub_conformance.topics.giveback import ParkRequirements, ReleaseRequirements
 from durahub_conformance.topics.hints import HintRequirements
 from durahub_conformance.topics.lifecycle import LifecycleRequirements
@@ -34,6 +35,7 @@ TOPICS = (
     ParkRequirements,
     PurgeRequirements,
     QueryRequirements,
+    EndedRequirements,
     HistoryRequirements,
     TextRequirements,
     BatchRequirements,

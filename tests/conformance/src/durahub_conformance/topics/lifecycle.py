@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from durahub.backend import Backend, Delivered, InstanceQuery
+from durahub.backend import Backend, Delivered, EndedQuery, InstanceQuery
 from durahub.errors import BackendError, BackendLockedError, TaskHubNotFoundError
-from durahub.types import SessionId
+from durahub.types import RuntimeStatus, SessionId
 
 from durahub_conformance.hub import Hub
 from durahub_conformance.requirement import requirement
@@ -39,6 +39,7 @@ def hub_calls(backend: Backend, hub: Hub) -> list[Callable[[], Awaitable[object]
         lambda: backend.get([key("one")]),
         lambda: backend.history([key("one")]),
         lambda: backend.list_instances(InstanceQuery(app_id=APP)),
+        lambda: backend.list_ended(EndedQuery(app_id=APP, status=RuntimeStatus.COMPLETED)),
     ]
 
 
