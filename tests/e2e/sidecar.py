@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,10 +77,17 @@ def _configuration(backend: str, store: dict[str, str]) -> dict[str, Any]:
 
 
 class Sidecar:
-    """A sidecar that can be killed and started again, on the same ports and the same store."""
+    """A sidecar that can be killed and started again, on the same ports and the same store.
 
-    def __init__(self, setup: Setup, logs: LogBook) -> None:
+    Args:
+        setup: Which, and on what.
+        logs: Where it writes.
+        more_flags: Behind those that it needs.
+    """
+
+    def __init__(self, setup: Setup, logs: LogBook, more_flags: Sequence[str] = ()) -> None:
         self.setup = setup
+        self._more_flags = more_flags
         self.http_port = next(_free_ports)
         self.grpc_port = next(_free_ports)
         self._log = logs.add("sidecar")
@@ -94,9 +101,8 @@ class Sidecar:
             "--dapr-http-port": str(self.http_port),
             "--dapr-grpc-port": str(self.grpc_port),
         }
-        self._child = Child(
-            (*self.setup.command, "serve", *itertools.chain(*flags.items())), log=self._log
-        )
+        command = (*self.setup.command, "serve", *itertools.chain(*flags.items()))
+        self._child = Child((*command, *self._more_flags), log=self._log)
 
     def start(self) -> None:
         """Start the process and return when it is ready."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +45,9 @@ class Launcher:
     def __exit__(self, *_: object) -> None:
         self._undo.close()
 
-    def start(self, backend: str, directory: Path) -> Stack:
+    def start(self, backend: str, directory: Path, more_flags: Sequence[str] = ()) -> Stack:
         """Start a sidecar with a backend that keeps what it keeps in a directory."""
-        sidecar = Sidecar(Setup.of(backend, directory), self._logs)
+        sidecar = Sidecar(Setup.of(backend, directory), self._logs, more_flags)
         self._undo.callback(sidecar.kill)
         sidecar.start()
         return Stack(
