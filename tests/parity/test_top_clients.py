@@ -158,10 +158,9 @@ async def test_id_that_has_to_be_unique_is_refused(hub: Hub) -> None:
         assert await sidecar.client.output("foo") == "x"
         with pytest.raises(Refused) as refused:
             await sidecar.client.start("Flow", "foo", "y", enforceUniqueInstanceId=True)
-        assert (refused.value.code, refused.value.details) == (
-            "ALREADY_EXISTS",
-            "failed to create workflow instance: a workflow with ID 'foo' already exists and the "
-            "create enforces instance ID uniqueness",
+        assert str(refused.value) == (
+            "ALREADY_EXISTS: failed to create workflow instance: a workflow with ID 'foo' already "
+            "exists and the create enforces instance ID uniqueness"
         )
         assert await sidecar.client.output("foo") == "x"
 
