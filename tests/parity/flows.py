@@ -128,6 +128,7 @@ class Context:
     calls: dict[int, Call] = field(default_factory=dict)
     waits: dict[str, deque[Call]] = field(default_factory=dict)
     unread: list[pb.HistoryEvent] = field(default_factory=list)
+    keeps_events: bool = False
     recorded_patches: list[str] = field(default_factory=list)
     patches: list[str] = field(default_factory=list)
     version: str = ""
@@ -202,10 +203,9 @@ class Context:
         return call
 
     def continue_as_new(self, value: str | None = None, *, keep: bool = False) -> None:
+        self.keeps_events = keep
         self.completion = pb.CompleteWorkflowAction(
-            workflowStatus=pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW,
-            result=text(value),
-            carryoverEvents=self.unread if keep else (),
+            workflowStatus=pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW, result=text(value)
         )
 
     def patched(self, name: str) -> bool:
@@ -418,6 +418,9 @@ class _Run:
             missing.workflowVersionNotAvailable.SetInParent()
             answer.actions.append(missing)
         elif context.completion is not None:
+            if context.keeps_events:
+                # All that came by the end of the turn, not only what came before the workflow asked.
+                context.completion.carryoverEvents.extend(context.unread)
             number = context.first_id + context._next_id
             answer.actions.append(pb.WorkflowAction(id=number, completeWorkflow=context.completion))
         if context.patches or context.version:
