@@ -148,9 +148,10 @@ class Context:
         )
         return self._ask("scheduleTask", asked, app)
 
-    def sleep(self, delay: float | datetime) -> Call:
+    def sleep(self, delay: float | datetime, **fields: Any) -> Call:
         moment = delay if isinstance(delay, datetime) else self.now + timedelta(seconds=delay)
-        return self._ask("createTimer", pb.CreateTimerAction(fireAt=to_timestamp(moment)))
+        asked = pb.CreateTimerAction(fireAt=to_timestamp(moment), **fields)
+        return self._ask("createTimer", asked)
 
     def child(
         self,

@@ -9,11 +9,9 @@ import pytest
 from durahub.protocol import messages as pb
 
 from core.tests.engine.hub import until
-from tests.parity.client import Client
+from tests.parity.client import ANSWER_S, Client
 from tests.parity.flows import Context, all_of
 from tests.parity.hub import Hub
-
-ANSWER_S = 20.0
 
 
 def collecting(wanted: int, *, per_generation: int = 1):

@@ -8,11 +8,11 @@ import pytest
 from durahub.protocol import messages as pb
 
 from core.tests.engine.hub import until
+from tests.parity.client import ANSWER_S
 from tests.parity.flows import Context, TaskFailed, decide
 from tests.parity.hub import Hub
 
 START = ["workflowStarted", "executionStarted"]
-ANSWER_S = 20.0
 
 
 def counting(ctx: Context):

@@ -10,11 +10,11 @@ from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil, to_timestamp
 
 from core.tests.engine.hub import until
+from tests.parity.client import ANSWER_S
 from tests.parity.flows import Context, text
 from tests.parity.hub import Hub
 from tests.parity.worker import Worker
 
-ANSWER_S = 20.0
 BEGIN = ["workflowStarted", "executionStarted"]
 
 

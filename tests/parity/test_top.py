@@ -8,10 +8,9 @@ import pytest
 from durahub.protocol import messages as pb
 
 from core.tests.engine.hub import until
+from tests.parity.client import ANSWER_S
 from tests.parity.flows import Context, all_of
 from tests.parity.hub import Hub
-
-ANSWER_S = 20.0
 
 
 @pytest.mark.parity("top/agentloop")
