@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import grpc
@@ -80,6 +80,12 @@ class Sidecar:
         await kill(self.engine)
         await self.backend.close()
         await self._disappear()
+
+    async def next_due(self) -> datetime | None:
+        """Return when the store will wake an instance that nobody tells anything, if it ever will."""
+        assert self.engine._session is not None
+        claims = await self.backend.claim_instances(self.engine._session.session_id, 0)
+        return claims.next_due_at
 
     @asynccontextmanager
     async def worker(

@@ -15,13 +15,6 @@ from tests.parity.hub import Hub, Sidecar
 HOUR_S = 3600.0
 
 
-async def next_due(sidecar: Sidecar) -> datetime | None:
-    """Return when the store will wake an instance by itself, if it ever will."""
-    assert sidecar.engine._session is not None
-    claims = await sidecar.backend.claim_instances(sidecar.engine._session.session_id, 0)
-    return claims.next_due_at
-
-
 async def fire_times(sidecar: Sidecar, instance_id: str = "a") -> dict[str, datetime]:
     """Return when the timers in a history fire, by their names."""
     return {
@@ -41,10 +34,10 @@ async def test_event_removes_the_timer_of_its_wait(hub: Hub, name: str) -> None:
 
     async with hub.sidecar() as sidecar, sidecar.worker(flow):
         await sidecar.client.start("Flow", "a")
-        assert await next_due(sidecar) == (await fire_times(sidecar))["Go"]
+        assert await sidecar.next_due() == (await fire_times(sidecar))["Go"]
         await sidecar.client.send("a", name, "x")
         await sidecar.client.until_event("a", "eventRaised")
-        assert await next_due(sidecar) is None
+        assert await sidecar.next_due() is None
         await sidecar.client.send("a", "end")
         assert await sidecar.client.output("a") == "x"
         assert "timerFired" not in await sidecar.client.kinds("a")
@@ -59,7 +52,7 @@ async def test_wait_without_an_end_never_becomes_due(hub: Hub) -> None:
         await sidecar.client.start("Flow", "a")
         created = (await sidecar.client.history("a"))[2].timerCreated
         assert (created.fireAt, created.externalEvent.name) == (END_OF_TIME, "go")
-        assert await next_due(sidecar) is None
+        assert await sidecar.next_due() is None
         await sidecar.client.send("a", "go", "x")
         assert await sidecar.client.output("a") == "x"
 
@@ -76,7 +69,7 @@ async def test_activity_follows_the_event_and_no_firing(hub: Hub) -> None:
         await sidecar.client.start("Flow", "a")
         await sidecar.client.send("a", "go", "x")
         await sidecar.client.until_event("a", "taskCompleted")
-        assert await next_due(sidecar) is None
+        assert await sidecar.next_due() is None
         await sidecar.client.send("a", "end")
         assert await sidecar.client.output("a") == "x"
         assert await sidecar.client.kinds("a") == [
@@ -104,7 +97,7 @@ async def test_each_event_removes_the_timer_of_its_own_wait(hub: Hub) -> None:
             await sidecar.client.send("a", name, name)
             await sidecar.client.until_event("a", "eventRaised", number)
             del left[name]
-            assert await next_due(sidecar) == min(left.values())
+            assert await sidecar.next_due() == min(left.values())
         await sidecar.client.send("a", "blue", "blue")
         assert await sidecar.client.output("a") == "red,green,blue"
     assert sorted(fire_at, key=fire_at.__getitem__) == names
@@ -121,11 +114,11 @@ async def test_twenty_waits_get_their_events_and_leave_no_timer(hub: Hub) -> Non
 
     async with hub.sidecar() as sidecar, sidecar.worker(flow):
         await sidecar.client.start("Flow", "a")
-        assert await next_due(sidecar) in (await fire_times(sidecar)).values()
+        assert await sidecar.next_due() in (await fire_times(sidecar)).values()
         for name in reversed(names):
             await sidecar.client.send("a", name, name)
         await sidecar.client.until_event("a", "eventRaised", len(names))
-        assert await next_due(sidecar) is None
+        assert await sidecar.next_due() is None
         await sidecar.client.send("a", "end")
         assert await sidecar.client.output("a") == ",".join(names)
 
@@ -148,7 +141,7 @@ async def test_oldest_wait_of_a_name_gets_the_event_and_loses_its_timer(hub: Hub
         for number, due_at in enumerate([soon, last], start=1):
             await client.send("a", "go", str(number))
             await client.until_event("a", "eventRaised", number)
-            assert await next_due(sidecar) == due_at
+            assert await sidecar.next_due() == due_at
         await client.send("a", "go", "3")
         assert await client.output("a") == "1,2,3"
 
@@ -171,7 +164,7 @@ async def test_timers_of_the_workflow_itself_are_left_alone(hub: Hub) -> None:
             await client.send("a", "go", "x")
         await client.until_event("a", "timerFired")
         await client.until_event("a", "eventRaised", 2)
-        assert await next_due(sidecar) == from_timestamp_ceil(created[0].timerCreated.fireAt)
+        assert await sidecar.next_due() == from_timestamp_ceil(created[0].timerCreated.fireAt)
         await client.send("a", "end")
         assert await client.output("a") == "x"
         fired = [event for event in await client.history("a") if event.HasField("timerFired")]
@@ -191,7 +184,7 @@ async def test_second_event_waits_for_a_wait(hub: Hub) -> None:
         for number, data in enumerate(("1", "2"), start=1):
             await sidecar.client.send("a", "go", data)
             await sidecar.client.until_event("a", "eventRaised", number)
-            assert await next_due(sidecar) == (await fire_times(sidecar))["on"]
+            assert await sidecar.next_due() == (await fire_times(sidecar))["on"]
         await sidecar.client.send("a", "on")
         assert await sidecar.client.output("a") == "1 2"
         # The third wait found its event there already, and made no timer.
@@ -213,7 +206,7 @@ async def test_workflow_that_ends_leaves_no_timer(hub: Hub, ending: str) -> None
 
     async with hub.sidecar() as sidecar, sidecar.worker(flow) as worker:
         await sidecar.client.start("Flow", "a")
-        assert await next_due(sidecar) is not None
+        assert await sidecar.next_due() is not None
         if ending == "terminate":
             await sidecar.client.terminate("a")
         else:
@@ -223,7 +216,7 @@ async def test_workflow_that_ends_leaves_no_timer(hub: Hub, ending: str) -> None
             await sidecar.client.until_event("a", "executionStarted")
         else:
             await sidecar.client.finished("a")
-        assert await next_due(sidecar) is None
+        assert await sidecar.next_due() is None
 
 
 @pytest.mark.parity("deletetimer/timerfired")
