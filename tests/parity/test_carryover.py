@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from durahub.protocol import messages as pb
@@ -12,6 +13,7 @@ from core.tests.engine.hub import until
 from tests.parity.client import ANSWER_S, Client
 from tests.parity.flows import Context, all_of
 from tests.parity.hub import Hub
+from tests.parity.python_sdk import replayed_by_sdk
 
 
 def collecting(wanted: int, *, per_generation: int = 1):
@@ -176,6 +178,29 @@ async def test_events_of_several_senders_arrive_once_each_in_order(hub: Hub) -> 
         mine = [one for one in seen if one.startswith(f"{sender}-")]
         assert mine == [f"{sender}-{number}" for number in range(each)]
     assert len(seen) == senders * each
+
+
+def collecting_with_sdk(ctx: Any, seen: list[int]):
+    """Take one event in each generation until there are twenty."""
+    seen.append((yield ctx.wait_for_external_event("go")))
+    if len(seen) == 20:
+        return seen
+    ctx.continue_as_new(seen, save_events=True)
+    return None
+
+
+@pytest.mark.parity("continueasnew/raisebatch", "continueasnew/inboxoverload")
+async def test_equal_events_that_the_python_sdk_carries_over_are_all_kept(hub: Hub) -> None:
+    # The SDK itself loses data that is false when it carries an event over.
+    data = [str(number % 3 + 1) for number in range(20)]
+    answer = replayed_by_sdk({"Flow": collecting_with_sdk})
+    async with hub.sidecar() as sidecar:
+        async with sidecar.worker(raw=answer):
+            await sidecar.client.start("Flow", "a", "[]")
+        await send_all(sidecar.client, data[:10])
+        async with sidecar.worker(raw=answer):
+            await send_all(sidecar.client, data[10:])
+            assert json.loads(await sidecar.client.output("a")) == list(map(int, data))
 
 
 @pytest.mark.parity("continueasnew/raisebatchnodup")

@@ -123,6 +123,25 @@ async def test_every_generation_has_a_child_of_the_same_id(hub: Hub) -> None:
     assert [task.input.value for task in worker.tasks] == list("0123")
 
 
+@pytest.mark.parity("continueasnew/multi-child")
+async def test_child_that_continues_as_new_gives_its_last_result_to_its_parent(hub: Hub) -> None:
+    def flow(ctx: Context):
+        return (yield ctx.child("Child", "1"))
+
+    def child(ctx: Context):
+        number = yield ctx.activity("work", ctx.input)
+        if number == "3":
+            return f"{number} generations"
+        ctx.continue_as_new(str(int(number) + 1))
+        return None
+
+    async with hub.sidecar() as sidecar, sidecar.worker({"Flow": flow, "Child": child}):
+        await sidecar.client.start("Flow", "a")
+        assert await sidecar.client.output("a") == "3 generations"
+        assert len(await sidecar.client.history("a")) == 6
+        assert (await sidecar.client.state("a:0000")).parentInstanceId.value == "a"
+
+
 @pytest.mark.parity("continueasnew/edges-tightloop")
 async def test_hundred_generations_without_a_wait(hub: Hub) -> None:
     def flow(ctx: Context):

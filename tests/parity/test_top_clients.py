@@ -8,7 +8,8 @@ import pytest
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil, to_timestamp
 
-from tests.parity.client import Client, Refused
+from core.tests.engine.hub import until
+from tests.parity.client import ANSWER_S, Client, Refused
 from tests.parity.flows import Context, all_of
 from tests.parity.hub import APP, Hub
 
@@ -149,6 +150,34 @@ async def test_id_of_an_ended_workflow_starts_anew(hub: Hub) -> None:
             assert await client.output("foo") == data
         assert len(runs) == 3
         assert await client.ids() == ["foo"]
+
+
+@pytest.mark.parity("top/reuse-completed")
+async def test_id_starts_anew_while_an_activity_of_its_last_run_goes_on(hub: Hub) -> None:
+    gate = asyncio.Event()
+
+    async def work(request: pb.ActivityRequest) -> str:
+        if request.input.value == "late":
+            await gate.wait()
+        return request.input.value
+
+    def flow(ctx: Context):
+        result = yield ctx.activity("work", ctx.input)
+        yield ctx.event("go")
+        return result
+
+    async with hub.sidecar() as sidecar, sidecar.worker(flow, work) as worker:
+        client = sidecar.client
+        await client.start("Flow", "foo", "late")
+        await until(lambda: worker.active == 1, ANSWER_S)
+        await client.terminate("foo")
+        await client.start("Flow", "foo", "new")
+        await client.until_event("foo", "taskCompleted")
+        gate.set()
+        await until(lambda: worker.active == 0, ANSWER_S)
+        await client.send("foo", "go")
+        assert await client.output("foo") == "new"
+        assert (await client.kinds("foo")).count("taskCompleted") == 1
 
 
 @pytest.mark.parity("top/reuse-unique")

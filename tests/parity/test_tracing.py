@@ -16,8 +16,8 @@ from tests.parity.worker import Worker
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def context() -> pb.TraceContext:
-    made = pb.TraceContext(traceParent=f"00-{TRACE_ID}-00f067aa0ba902b7-01")
+def context(flags: str = "01") -> pb.TraceContext:
+    made = pb.TraceContext(traceParent=f"00-{TRACE_ID}-00f067aa0ba902b7-{flags}")
     made.traceState.value = "vendor=1"
     return made
 
@@ -110,6 +110,20 @@ async def test_every_generation_is_a_trace_that_its_activities_share(hub: Hub) -
     assert Counter((task.input.value, trace_id(task)) for task in worker.tasks) == dict.fromkeys(
         traces.items(), 2
     )
+
+
+@pytest.mark.parity("tracing/unsampled")
+async def test_trace_that_is_not_recorded_stays_so(hub: Hub) -> None:
+    def flow(ctx: Context):
+        yield ctx.activity("work")
+        if ctx.input != "last":
+            ctx.continue_as_new("last")
+
+    async with hub.sidecar() as sidecar, sidecar.worker(flow) as worker:
+        await sidecar.client.start("Flow", "a", parentTraceContext=context(flags="00"))
+        await sidecar.client.finished("a")
+    carriers = [*starts_at(worker), *tasks_at(worker)]
+    assert [one.parentTraceContext.traceParent[-3:] for one in carriers] == ["-00"] * 4
 
 
 @pytest.mark.needs("multi_process")
