@@ -8,7 +8,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,11 +84,17 @@ def _configuration(workflow: dict[str, Any]) -> dict[str, Any]:
 
 
 class Sidecar:
-    """A sidecar that can be killed and started again, on the same ports and the same store."""
+    """A sidecar that can be killed and started again, on the same ports and the same store.
 
-    def __init__(self, setup: Setup, logs: LogBook) -> None:
-        """Prepare a sidecar that does not run yet."""
+    Args:
+        setup: Which, and on what.
+        logs: Where it writes.
+        more_flags: Behind those that it needs.
+    """
+
+    def __init__(self, setup: Setup, logs: LogBook, more_flags: Sequence[str] = ()) -> None:
         self.setup = setup
+        self._more_flags = more_flags
         self.http_port = next(_free_ports)
         self.grpc_port = next(_free_ports)
         self.log = logs.add("sidecar")
@@ -102,9 +108,8 @@ class Sidecar:
             "--dapr-http-port": str(self.http_port),
             "--dapr-grpc-port": str(self.grpc_port),
         }
-        self._child = Child(
-            (*self.setup.command, "serve", *itertools.chain(*flags.items())), log=self.log
-        )
+        command = (*self.setup.command, "serve", *itertools.chain(*flags.items()))
+        self._child = Child((*command, *self._more_flags), log=self.log)
 
     def start(self) -> None:
         """Start the process and return when it is ready."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,9 +45,11 @@ class Launcher:
     def __exit__(self, *_: object) -> None:
         self._undo.close()
 
-    def start(self, backend: str, directory: Path, **workflow: Any) -> Stack:
-        """Start a sidecar; the arguments are those of `Setup.of`."""
-        sidecar = Sidecar(Setup.of(backend, directory, **workflow), self._logs)
+    def start(
+        self, backend: str, directory: Path, more_flags: Sequence[str] = (), **workflow: Any
+    ) -> Stack:
+        """Start a sidecar; the other arguments are those of `Setup.of`."""
+        sidecar = Sidecar(Setup.of(backend, directory, **workflow), self._logs, more_flags)
         self._undo.callback(sidecar.kill)
         sidecar.start()
         return Stack(

@@ -128,6 +128,7 @@ class Context:
     calls: dict[int, Call] = field(default_factory=dict)
     waits: dict[str, deque[Call]] = field(default_factory=dict)
     unread: list[pb.HistoryEvent] = field(default_factory=list)
+    keeps_events: bool = False
     recorded_patches: list[str] = field(default_factory=list)
     patches: list[str] = field(default_factory=list)
     version: str = ""
@@ -147,9 +148,10 @@ class Context:
         )
         return self._ask("scheduleTask", asked, app)
 
-    def sleep(self, delay: float | datetime) -> Call:
+    def sleep(self, delay: float | datetime, **fields: Any) -> Call:
         moment = delay if isinstance(delay, datetime) else self.now + timedelta(seconds=delay)
-        return self._ask("createTimer", pb.CreateTimerAction(fireAt=to_timestamp(moment)))
+        asked = pb.CreateTimerAction(fireAt=to_timestamp(moment), **fields)
+        return self._ask("createTimer", asked)
 
     def child(
         self,
@@ -202,10 +204,9 @@ class Context:
         return call
 
     def continue_as_new(self, value: str | None = None, *, keep: bool = False) -> None:
+        self.keeps_events = keep
         self.completion = pb.CompleteWorkflowAction(
-            workflowStatus=pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW,
-            result=text(value),
-            carryoverEvents=self.unread if keep else (),
+            workflowStatus=pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW, result=text(value)
         )
 
     def patched(self, name: str) -> bool:
@@ -418,6 +419,9 @@ class _Run:
             missing.workflowVersionNotAvailable.SetInParent()
             answer.actions.append(missing)
         elif context.completion is not None:
+            if context.keeps_events:
+                # All that came by the end of the turn, not only what came before the workflow asked.
+                context.completion.carryoverEvents.extend(context.unread)
             number = context.first_id + context._next_id
             answer.actions.append(pb.WorkflowAction(id=number, completeWorkflow=context.completion))
         if context.patches or context.version:

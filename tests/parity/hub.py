@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import grpc
@@ -81,6 +81,12 @@ class Sidecar:
         await self.backend.close()
         await self._disappear()
 
+    async def next_due(self) -> datetime | None:
+        """Return when the store will wake an instance that nobody tells anything, if it ever will."""
+        assert self.engine._session is not None
+        claims = await self.backend.claim_instances(self.engine._session.session_id, 0)
+        return claims.next_due_at
+
     @asynccontextmanager
     async def worker(
         self,
@@ -111,6 +117,7 @@ class Sidecar:
                 yield worker
             finally:
                 task.cancel()
+                # What it is about to answer must not meet a closed channel.
                 await asyncio.wait([task])
                 await worker.channel.close()
         if self._is_running:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from durahub.backend import ClaimedInstance
 from durahub.engine.decision import TurnOutcome
 from durahub.engine.events import mark
@@ -71,6 +72,21 @@ def test_continue_as_new_keeps_parent_and_router_and_drops_the_rest() -> None:
     trace = started.parentTraceContext.traceParent
     assert trace != start.executionStarted.parentTraceContext.traceParent
     assert [len(part) for part in trace.split("-")] == [2, 32, 16, 2]
+
+
+@pytest.mark.parametrize(
+    ("trace_parent", "flags"),
+    [
+        (f"00-{'a' * 32}-{'b' * 16}-01", "01"),
+        (f"00-{'a' * 32}-{'b' * 16}-00", "00"),
+        ("a" * 32, "01"),
+    ],
+)
+def test_continue_as_new_is_recorded_if_the_trace_before_was(trace_parent: str, flags: str) -> None:
+    start = making.started()
+    start.executionStarted.parentTraceContext.traceParent = trace_parent
+    (new,) = carried(decided(begun(start=start), making.continue_as_new()))
+    assert new.executionStarted.parentTraceContext.traceParent.split("-")[3] == flags
 
 
 def test_continue_as_new_without_a_trace_begins_none() -> None:

@@ -10,6 +10,11 @@ from durahub.engine.turn import TurnPlan
 from durahub.protocol import messages as pb
 from durahub.types import ExecutionId, RuntimeStatus
 
+_FLAGS_PART = 3
+"""Of a `traceparent`: version, trace, span, flags. Old SDKs send the trace alone."""
+
+_RECORDED = "01"
+
 
 def next_generation(
     plan: TurnPlan,
@@ -69,9 +74,16 @@ def _next_start(
     if old.HasField("parentTraceContext"):
         # Each generation is a trace of its own, or a loop would be one endless trace.
         trace = context.new_id().replace("-", "")
-        started.parentTraceContext.traceParent = f"00-{trace}-{trace[:16]}-01"
+        flags = _trace_flags(old.parentTraceContext.traceParent)
+        started.parentTraceContext.traceParent = f"00-{trace}-{trace[:16]}-{flags}"
     requests = {**plan.state.requests, **plan.admission.requests}
     packed = pack_requests(requests, start.timestamp.seconds)
     if packed:
         events.remember_requests(start, packed)
     return start
+
+
+def _trace_flags(trace_parent: str) -> str:
+    """Return the flags of a trace: whoever chose not to be recorded is not in the next one either."""
+    parts = trace_parent.split("-")
+    return parts[_FLAGS_PART] if len(parts) > _FLAGS_PART else _RECORDED
