@@ -9,7 +9,10 @@ from durahub.types import InstanceKey
 
 @dataclass(frozen=True, slots=True)
 class WorkDue:
-    """Another session left an instance or an activity task that can be claimed now."""
+    """Another session left an instance or an activity task to claim.
+
+    Now, or, if it is an instance that it created to become due later, then: `claim_instances` tells when.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,20 +79,23 @@ class Watchers:
                 del self._waiting[key]
 
     async def look(self, keys: list[InstanceKey], *, settled: bool = False) -> None:
-        """Read how instances stand and tell whoever waits for them.
+        """Read how instances stand that calls wait for, and tell these.
 
         Args:
-            keys: Which.
+            keys: Which; those that no call waits for are not read.
             settled: It is long ago that the waiting calls sent their requests: a turn that was committed
                 since, by whatever sidecar, has dealt with them.
         """
-        for key, view in zip(keys, await self._backend.get(keys), strict=True):
+        waited_for = [key for key in keys if key in self._waiting]
+        if not waited_for:
+            return
+        views = await self._backend.get(waited_for)
+        for key, view in zip(waited_for, views, strict=True):
             self.tell(key, None if view is None else view.record, settled=settled)
 
     async def look_at_all(self) -> None:
         """Read how everything stands that is waited for: the net under lost hints."""
-        if self._waiting:
-            await self.look(list(self._waiting), settled=True)
+        await self.look(list(self._waiting), settled=True)
 
     def tell(
         self,
