@@ -9,9 +9,10 @@ from durahub.types import InstanceKey
 
 @dataclass(frozen=True, slots=True)
 class WorkDue:
-    """Another session left an instance or an activity task to claim.
+    """Another session left an instance or an activity task to claim, now or later.
 
-    Now, or, if it is an instance that it created to become due later, then: `claim_instances` tells when.
+    Later: an instance that it created to become due then; or, if it was a session of the same application
+    and has ended, whatever it would have claimed in time. `claim_instances` tells when.
     """
 
 

@@ -228,6 +228,15 @@ def _is_own(batch: Any, key: Any) -> bool:
     return bool(batch._store.tasks[key].task.app_id == key.instance.app_id)
 
 
+@mutant(MemoryBackend, "unregister", "HNT-07")
+async def ends_are_told_only_of_owners(original: Any, backend: Any, session_id: Any) -> None:
+    row = backend._store.sessions[session_id]
+    if row.instances or row.tasks:
+        await original(backend, session_id)
+    else:
+        backend._store.end(session_id)
+
+
 @mutant(MemoryBackend, "wakeups", "HNT-03")
 async def hints_end(original: Any, backend: Any, session_id: Any) -> Any:
     hints: tuple[Hint, ...] = ()

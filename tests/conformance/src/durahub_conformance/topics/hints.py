@@ -140,3 +140,13 @@ class HintRequirements:
         listener = await hub.join(app_id=OTHER_APP)
         assert await is_told(hub, listener, lambda hint: isinstance(hint, WorkDue), act)
         assert await hub.claim_tasks(session=listener)
+
+    @requirement("HNT-07", needs="hints")
+    async def test_end_of_a_session_is_told(self, hub: Hub) -> None:
+        """A session is told when another one of its application ends, even if that owned nothing."""
+
+        async def act(_: int) -> None:
+            await hub.backend.unregister(await hub.join())
+
+        listener = await hub.join()
+        assert await is_told(hub, listener, lambda hint: isinstance(hint, WorkDue), act)
