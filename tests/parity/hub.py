@@ -51,6 +51,11 @@ class Sidecar:
         self._running = AsyncExitStack()
         self._is_running = False
 
+    @property
+    def port(self) -> int:
+        """Where SDKs find it."""
+        return self._server.port
+
     async def start(self) -> None:
         self._server = GrpcServer(
             taskhub_routes(self.engine),
@@ -124,7 +129,7 @@ class Sidecar:
             await until(lambda: self.engine.connected_workers <= before)
 
     def _connect(self) -> grpc.aio.Channel:
-        return grpc.aio.insecure_channel(f"127.0.0.1:{self._server.port}", options=_CHANNEL_OPTIONS)
+        return grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=_CHANNEL_OPTIONS)
 
     async def _disappear(self) -> None:
         await self._channel.close()

@@ -37,6 +37,7 @@ class Worker:
         items: Every item, in order.
         active: Activities that run now.
         most_active: Most activities that ran at the same time.
+        answered: How many of its answers the sidecar has taken; a result is durable then.
     """
 
     channel: grpc.aio.Channel
@@ -53,6 +54,7 @@ class Worker:
     most_active: int = 0
     turns: int = 0
     most_turns: int = 0
+    answered: int = 0
 
     @property
     def requests(self) -> list[pb.WorkflowRequest]:
@@ -107,6 +109,7 @@ class Worker:
             response_deserializer=pb.CompleteTaskResponse.FromString,
         )
         await invoke(answer, timeout=20)
+        self.answered += 1
 
     async def _run_turn(self, request: pb.WorkflowRequest) -> pb.WorkflowResponse | None:
         self.turns += 1

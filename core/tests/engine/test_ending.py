@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from durahub.backend import Deliver
+from durahub.backend import CreateInstance, Deliver
 from durahub.engine.decision import force_termination
 from durahub.engine.turn import plan_turn
 from durahub.protocol import messages as pb
@@ -25,6 +25,10 @@ def reached(deliveries: tuple[Deliver, ...]) -> set[InstanceKey]:
     assert all(event.executionTerminated.recurse for event in events.values())
     assert len(events) == len([delivery for delivery in deliveries if delivery.expedite])
     return set(events)
+
+
+def start_of(child: CreateInstance) -> list[str | None]:
+    return making.kinds(pb.EventBatch.FromString(child.start.payload).events)
 
 
 @quickly
@@ -74,12 +78,14 @@ def test_terminate_recursively_reaches_old_and_new_children_but_nothing_detached
     run = begun(making.child(1, "near"), far, making.detached(3, "free"))
     run.deliver(making.terminated("bye", recurse=True))
     terminated = making.complete("bye", status=pb.ORCHESTRATION_STATUS_TERMINATED)
-    outcome = decided(run, making.child(4, "new"), terminated)
+    outcome = decided(run, making.child(4, "new"), making.detached(5, "freer"), terminated)
     assert reached(outcome.commit.outgoing) == {
         InstanceKey(APP, "near"),
         InstanceKey(making.AppId("stock"), "far"),
-        InstanceKey(APP, "new"),
     }
+    new, free = sorted(outcome.commit.children, key=lambda child: child.parent is None)
+    assert start_of(new) == ["executionStarted", "executionTerminated"]
+    assert start_of(free) == ["executionStarted"]
 
 
 def test_terminate_recursively_by_force_reaches_the_children_of_earlier_turns_only() -> None:

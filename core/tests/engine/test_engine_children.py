@@ -24,7 +24,7 @@ from .hub import (
     terminate,
     until,
 )
-from .worker import Turn, Workflow, nothing_to_do, waiting_for, working
+from .worker import Turn, Worker, Workflow, nothing_to_do, waiting_for, working
 
 OCCUPIED = "an active workflow with ID '{}' already exists"
 
@@ -239,6 +239,35 @@ async def test_terminate_recursively_spares_a_stranger_under_a_childs_id(*, ende
         await terminate(engine, "a", recursive=True)
         await asyncio.sleep(0.02)
         assert await status(engine, "taken") == "RUNNING"
+
+
+async def answer_last(worker: Worker, *actions: pb.WorkflowAction) -> None:
+    item = worker.items[-1]
+    answer = pb.WorkflowResponse(instanceId=item.workflowRequest.instanceId, actions=actions)
+    answer.completionToken = item.completionToken
+    await worker.engine.complete_workflow(answer)
+
+
+async def test_terminate_recursively_spares_a_stranger_whose_id_the_last_turn_wants() -> None:
+    flows = {"Busy": waiting_for(1)}
+    async with running(worker_grace=FOR_EVER) as engine, asyncio.TaskGroup() as group:
+        async with working(engine, flows):
+            await start(engine, "taken", "Busy")
+        async with working(engine, flows, silent=True) as worker:
+            call = group.create_task(start(engine, "a"))
+            await until(lambda: len(worker.items) == 1)
+            await answer_last(worker)
+            await call
+            ending = group.create_task(terminate(engine, "a", "bye", recursive=True))
+            await until(lambda: len(worker.items) == 2)
+            ended = making.complete("bye", status=pb.ORCHESTRATION_STATUS_TERMINATED)
+            wanted = making.child(0, "taken", "Busy"), making.child(1, "mine", "Busy")
+            await answer_last(worker, *wanted, ended)
+            await ending
+        async with working(engine, flows):
+            assert (await finished(engine, "mine")).output.value == "bye"
+            await settled()
+            assert await status(engine, "taken") == "RUNNING"
 
 
 async def test_purge_recursively_spares_a_stranger_under_a_childs_id() -> None:

@@ -9,7 +9,11 @@ from durahub.types import InstanceKey
 
 @dataclass(frozen=True, slots=True)
 class WorkDue:
-    """Another session left an instance or an activity task that can be claimed now."""
+    """Another session left an instance or an activity task to claim, now or later.
+
+    Later: an instance that it created to become due then; or, if it was a session of the same application
+    and has ended, whatever it would have claimed in time. `claim_instances` tells when.
+    """
 
 
 @dataclass(frozen=True, slots=True)

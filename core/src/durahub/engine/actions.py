@@ -7,10 +7,11 @@ from collections.abc import Callable
 from durahub.backend import ActivityTask, CreateInstance, Message, ParentLink, Timer
 from durahub.engine import events
 from durahub.engine.draft import Draft, InvalidResponseError, batch_of
+from durahub.engine.routing import misrouted_failure, misrouting
 from durahub.engine.state import Wait, target_app
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil
-from durahub.types import AppId, ExecutionId, InstanceKey, TaskKey
+from durahub.types import ExecutionId, InstanceKey, TaskKey
 
 
 def apply_action(draft: Draft, action: pb.WorkflowAction) -> None:
@@ -44,14 +45,38 @@ def _schedule_task(draft: Draft, action: pb.WorkflowAction) -> None:
 
 
 def carry_out(draft: Draft, event: pb.HistoryEvent) -> None:
-    """Add to a draft what an event of the scheduling kind sets going; others set nothing going."""
+    """Add to a draft what an event of the scheduling kind sets going; others set nothing going.
+
+    What is routed to where nothing can be sent fails.
+    """
+    objection = misrouting(event.router, draft.context.app_id)
     match event.WhichOneof("eventType"):
+        case "taskScheduled" if objection:
+            _fail(draft, _failed_task(draft, event, misrouted_failure(objection)))
         case "taskScheduled":
             draft.activities.append(_activity_task(draft, event))
         case "timerCreated":
             draft.timers.append(_timer(draft, event))
+        case "childWorkflowInstanceCreated" if objection:
+            failure = misrouted_failure(objection)
+            _fail(draft, events.child_failed(draft.context.now, event.eventId, failure))
         case "childWorkflowInstanceCreated":
             _start_child(draft, event)
+
+
+def _fail(draft: Draft, failed: pb.HistoryEvent) -> None:
+    """Have the next turn learn that something that this one schedules has failed already."""
+    draft.send(draft.key, failed, execution_id=draft.plan.execution_id)
+
+
+def _failed_task(
+    draft: Draft, event: pb.HistoryEvent, failure: pb.TaskFailureDetails
+) -> pb.HistoryEvent:
+    request = pb.ActivityRequest(
+        taskId=event.eventId, taskExecutionId=event.taskScheduled.taskExecutionId
+    )
+    response = pb.ActivityResponse(failureDetails=failure)
+    return events.activity_result(draft.context.now, request, response, event.router)
 
 
 def _activity_task(draft: Draft, event: pb.HistoryEvent) -> ActivityTask:
@@ -119,8 +144,7 @@ def _start_child(draft: Draft, event: pb.HistoryEvent) -> None:
     key = InstanceKey(target_app(event) or draft.context.app_id, instance_id)
     if any(child.key == key for child in draft.children):
         failure = occupied_failure(instance_id)
-        failed = events.child_failed(draft.context.now, event.eventId, failure)
-        draft.send(draft.key, failed, execution_id=draft.plan.execution_id)
+        _fail(draft, events.child_failed(draft.context.now, event.eventId, failure))
         return
     draft.children.append(_child(draft, event, key))
 
@@ -163,8 +187,8 @@ def _create_detached(draft: Draft, action: pb.WorkflowAction) -> None:
     draft.stamp(event, action)
     event.detachedWorkflowInstanceCreated.instanceId = asked.instanceId
     draft.events.append(event)
-    key = InstanceKey(target_app(action) or draft.context.app_id, asked.instanceId)
-    if all(child.key != key for child in draft.children):
+    key = _routed(draft, action, asked.instanceId)
+    if key is not None and all(child.key != key for child in draft.children):
         draft.children.append(_detached(draft, asked, key))
 
 
@@ -215,18 +239,28 @@ def _send_event(draft: Draft, action: pb.WorkflowAction) -> None:
     data = asked.data if asked.HasField("data") else None
     raised = events.event_raised(draft.context.now, asked.name, data)
     events.mark(raised, draft.context.new_id().encode())
-    draft.send(_routed(draft, action, asked.instance.instanceId), raised)
+    receiver = _routed(draft, action, asked.instance.instanceId)
+    if receiver is not None:
+        draft.send(receiver, raised)
 
 
 def _terminate_other(draft: Draft, action: pb.WorkflowAction) -> None:
     asked = action.terminateWorkflow
     reason = asked.reason if asked.HasField("reason") else None
     event = events.execution_terminated(draft.context.now, reason, recurse=asked.recurse)
-    draft.send(_routed(draft, action, asked.instanceId), event, expedite=True)
+    receiver = _routed(draft, action, asked.instanceId)
+    if receiver is not None:
+        draft.send(receiver, event, expedite=True)
 
 
-def _routed(draft: Draft, action: pb.WorkflowAction, instance_id: str) -> InstanceKey:
-    return InstanceKey(target_app(action) or AppId(draft.context.app_id), instance_id)
+def _routed(draft: Draft, action: pb.WorkflowAction, instance_id: str) -> InstanceKey | None:
+    """Return which instance an action is about that expects no answer; None: nothing can be sent there."""
+    objection = misrouting(action.router, draft.context.app_id)
+    if objection is not None:
+        kind = action.WhichOneof("workflowActionType")
+        draft.log.append(f"{kind} for {instance_id!r} dropped: {objection}")
+        return None
+    return InstanceKey(target_app(action) or draft.context.app_id, instance_id)
 
 
 def occupied_failure(instance_id: str) -> pb.TaskFailureDetails:

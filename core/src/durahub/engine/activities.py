@@ -22,11 +22,10 @@ log = logging.getLogger("durahub.engine.activities")
 class ActivityRunner:
     """Runs one claimed activity task from beginning to end."""
 
-    def __init__(self, lane: StoreLane, dispatcher: Dispatcher, clock: Clock, app_id: str) -> None:
+    def __init__(self, lane: StoreLane, dispatcher: Dispatcher, clock: Clock) -> None:
         self._lane = lane
         self._dispatcher = dispatcher
         self._clock = clock
-        self._app_id = app_id
 
     async def run(self, task: ActivityTask) -> None:
         """Have a worker run the task and deliver its result, or give the task back.
@@ -58,7 +57,7 @@ class ActivityRunner:
         self, task: ActivityTask, request: pb.ActivityRequest, response: object
     ) -> None:
         assert isinstance(response, pb.ActivityResponse)
-        event = activity_result(self._clock.now(), request, response, self._app_id)
+        event = activity_result(self._clock.now(), request, response, _router(task))
         message = Message(payload=batch_of(event), execution_id=task.key.execution_id)
         result = await self._lane.write(CommitActivity(task=task.key, result=message))
         if isinstance(result, TaskNotOwned):
@@ -83,3 +82,10 @@ class ActivityRunner:
             pb.ActivityRequest(taskId=task.key.task_id),
             pb.ActivityResponse(failureDetails=failure),
         )
+
+
+def _router(task: ActivityTask) -> pb.TaskRouter:
+    """Return the way that a task was routed: its result says the same."""
+    source = task.key.instance.app_id
+    target = None if task.app_id == source else task.app_id
+    return pb.TaskRouter(sourceAppID=source, targetAppID=target)

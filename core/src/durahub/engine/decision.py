@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from durahub.backend import CommitTurn, Deliver, Message
 from durahub.engine import events
 from durahub.engine.actions import apply_action
 from durahub.engine.draft import Draft, InvalidResponseError, TurnContext, batch_of
 from durahub.engine.generation import next_generation
-from durahub.engine.state import child_key, child_ref
+from durahub.engine.state import child_key
 from durahub.engine.turn import TurnPlan
 from durahub.protocol import messages as pb
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
@@ -214,27 +214,34 @@ def _tell_children(draft: Draft) -> None:
         for child in draft.plan.state.children
         if child.wait in draft.plan.state.open and child.wait not in draft.plan.admission.settled
     ]
-    started_now = [
-        child_key(draft.key, child_ref(event))
-        for event in draft.events
-        if event.HasField("childWorkflowInstanceCreated")
-    ]
     # Each once: a retried child has the id of the attempt before.
-    receivers = list(dict.fromkeys([*running, *started_now]))
-    draft.outgoing += terminations(receivers, request, draft.context)
+    draft.outgoing += terminations(list(dict.fromkeys(running)), request, draft.context)
+    # What this turn starts is told with its start: should its id be taken, nobody else is told.
+    told = batch_of(_termination(request, draft.context))
+    draft.children = [
+        child if child.parent is None else replace(child, start=_together(child.start, told))
+        for child in draft.children
+    ]
 
 
 def terminations(
     receivers: Sequence[InstanceKey], request: pb.ExecutionTerminatedEvent, context: TurnContext
 ) -> list[Deliver]:
     """Return the messages by which a recursive termination reaches other instances."""
-    event = events.execution_terminated(
-        context.now, request.input if request.HasField("input") else None, recurse=True
-    )
-    payload = batch_of(event)
+    payload = batch_of(_termination(request, context))
     return [
         Deliver(key=key, messages=(Message(payload=payload),), expedite=True) for key in receivers
     ]
+
+
+def _termination(request: pb.ExecutionTerminatedEvent, context: TurnContext) -> pb.HistoryEvent:
+    output = request.input if request.HasField("input") else None
+    return events.execution_terminated(context.now, output, recurse=True)
+
+
+def _together(first: Message, batch: bytes) -> Message:
+    """Return a message with the events of another batch behind its own."""
+    return replace(first, payload=first.payload + batch)
 
 
 def _outcome(draft: Draft, response: pb.WorkflowResponse) -> TurnOutcome:
@@ -268,7 +275,7 @@ def _outcome(draft: Draft, response: pb.WorkflowResponse) -> TurnOutcome:
         outgoing=tuple(draft.outgoing),
     )
     history = (opening, *(arrival.event for arrival in accepted), *draft.events)
-    return TurnOutcome(commit, history, tuple(plan.admission.dropped))
+    return TurnOutcome(commit, history, (*plan.admission.dropped, *draft.log))
 
 
 def _status(plan: TurnPlan, completed: pb.ExecutionCompletedEvent | None) -> RuntimeStatus:

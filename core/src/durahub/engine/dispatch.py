@@ -108,12 +108,14 @@ class Dispatcher:
         """Take a worker's answer, and return once it is durable or known to be void.
 
         An answer to nothing that is in flight is ignored, and so is one with the token of another
-        dispatch; without a token it counts for whatever of that name was dispatched last (old SDKs).
+        dispatch; without a token it counts for whatever of that name is with a worker (old SDKs).
         """
         item = self._find(name, token)
         if item is None:
             log.info("Ignoring complete task which no longer exists", extra={"item": name})
             return
+        if token and item.stream is not None:
+            item.stream.returns_tokens = True
         if not item.response.done():
             item.response.set_result(response)
         if name.task_id is not None:
@@ -213,7 +215,11 @@ class Dispatcher:
     def _choose(self, item: WorkItem) -> WorkerStream | None:
         name = item.name
         wanted = [stream for stream in self._streams.values() if stream.number not in item.avoid]
-        open_streams = [stream for stream in wanted or self._streams.values() if stream.has_room]
+        open_streams = [
+            stream
+            for stream in wanted or self._streams.values()
+            if stream.has_room and not self._would_confuse(stream, item)
+        ]
         if not open_streams:
             return None
         if name.task_id is None:
@@ -222,6 +228,15 @@ class Dispatcher:
             if stateful:
                 return max(stateful, key=lambda stream: hash((name.instance_id, stream.number)))
         return min(open_streams, key=lambda stream: len(stream.in_flight))
+
+    def _would_confuse(self, stream: WorkerStream, item: WorkItem) -> bool:
+        """Return whether an answer without a token could then be meant for either of two items.
+
+        Equal names have, for example, the activities that two applications' instances of one id sent.
+        """
+        return not stream.returns_tokens and any(
+            other.is_known_by_name for other in self._by_name[item.name]
+        )
 
     def _assign_pending(self) -> None:
         # Each once: what only a stream without room may take goes back to the end.
@@ -245,7 +260,8 @@ class Dispatcher:
     def _find(self, name: ItemName, token: str) -> WorkItem | None:
         items = self._by_name.get(name, ())
         if not token:
-            return items[-1] if items else None
+            last = items[-1] if items else None
+            return next((item for item in items if item.is_known_by_name), last)
         for item in items:
             if item.token == token:
                 return item

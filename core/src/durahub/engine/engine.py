@@ -184,7 +184,7 @@ class Engine:
                 options=self._options,
             )
         )
-        activities = ActivityRunner(self._lane, self._dispatcher, self._clock, self._options.app_id)
+        activities = ActivityRunner(self._lane, self._dispatcher, self._clock)
         self._workbench.equip(self._group, self._lane, turns.run, activities.run)
 
     async def _register(self) -> SessionId:

@@ -164,14 +164,14 @@ def child_completed(at: datetime, task_id: int, result: StringValue | None) -> p
 
 
 def activity_result(
-    at: datetime, request: pb.ActivityRequest, response: pb.ActivityResponse, app_id: str
+    at: datetime, request: pb.ActivityRequest, response: pb.ActivityResponse, router: pb.TaskRouter
 ) -> pb.HistoryEvent:
     """Return the outcome of an activity for the workflow that scheduled it.
 
-    The task execution id is that of the schedule, whatever the response says (durabletask).
+    Task execution id and router are those of the schedule, whatever the response says (durabletask).
     """
     event = new_event(at)
-    event.router.sourceAppID = app_id
+    event.router.CopyFrom(router)
     if response.HasField("failureDetails"):
         failed = event.taskFailed
         failed.taskScheduledId = request.taskId

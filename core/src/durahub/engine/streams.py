@@ -47,6 +47,7 @@ class WorkerStream:
         stateful_history: The worker keeps histories and takes deltas.
         limit: Most items in flight.
         ping_s: After so long without an item the worker is pinged; None: never.
+        returns_tokens: Its answers carry completion tokens, as far as is known: those of old SDKs don't.
     """
 
     number: int
@@ -59,8 +60,11 @@ class WorkerStream:
     watermarks: dict[str, Watermark] = field(default_factory=dict)
     ending: RequestError | None = None
     ping_at_s: float | None = None
+    returns_tokens: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        # An SDK that keeps histories is recent enough.
+        self.returns_tokens = self.stateful_history
         self.note_sent()
 
     @property
@@ -111,3 +115,8 @@ class WorkItem:
     stream: WorkerStream | None = None
     avoid: AbstractSet[int] = frozenset()
     asked: int = 0
+
+    @property
+    def is_known_by_name(self) -> bool:
+        """Whether it is with a worker whose answer will tell it from others only by its name."""
+        return self.stream is not None and not self.stream.returns_tokens

@@ -86,7 +86,7 @@ class Watchers:
         """Read how instances stand and tell whoever waits for them; nothing is read if nobody does.
 
         Args:
-            keys: Which.
+            keys: Which; those that no call waits for are not read.
             settled: It is long ago that the waiting calls sent their requests: a turn that was committed
                 since, by whatever sidecar, has dealt with them.
         """

@@ -165,10 +165,9 @@ class MemoryBackend(Backend):
 
     def _end(self, by: SessionId, session_id: SessionId) -> None:
         row = self._store.sessions[session_id]
-        apps = {key.app_id for key in row.instances}
-        apps |= {self._store.tasks[key].task.app_id for key in row.tasks}
+        # What it owned belongs to its application, as does what it would have claimed in time.
         self._store.end(session_id)
-        self._store.listeners.tell(by, apps, ())
+        self._store.listeners.tell(by, (row.session.app_id,), ())
 
     async def unregister(self, session_id: SessionId) -> None:
         """End a session, if it lives."""

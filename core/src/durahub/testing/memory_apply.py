@@ -53,6 +53,7 @@ class Batch:
         inserted: Activity tasks that were inserted; used as an ordered set.
         changed: Instances whose status changed; used as an ordered set.
         freed: Applications of what was given back; used as an ordered set.
+        scheduled: Applications of what was created to become due later; used as an ordered set.
     """
 
     def __init__(self, store: MemoryStore, session: SessionRow, now: datetime) -> None:
@@ -64,6 +65,7 @@ class Batch:
         self.inserted: dict[TaskKey, None] = {}
         self.changed: dict[InstanceKey, None] = {}
         self.freed: dict[AppId, None] = {}
+        self.scheduled: dict[AppId, None] = {}
 
     def run(self, operations: Sequence[Operation]) -> tuple[Result, ...]:
         """Carry out the operations and return their results in the order of the batch."""
@@ -106,11 +108,12 @@ class Batch:
         return tuple(self._store.claim_task(self._session, row) for row in mine[: room.activities])
 
     def left_over(self) -> set[AppId]:
-        """Return the applications for which the batch left something that can be claimed now."""
+        """Return the applications for which the batch left something that can be claimed, now or later."""
         instances = [self._store.instances[key] for key in self.touched]
         tasks = [self._store.tasks[key] for key in self.inserted]
         return {
             *self.freed,
+            *self.scheduled,
             *(row.key.app_id for row in instances if row.is_due(self._now)),
             *(row.task.app_id for row in tasks if row.owner is None),
         }
@@ -139,6 +142,8 @@ class Batch:
         self._store.insert(creation, self._now)
         self.touched[creation.key] = None
         self.changed[creation.key] = None
+        if creation.not_before is not None:
+            self.scheduled[creation.key.app_id] = None
 
     def deliver(self, operation: Deliver) -> Result:
         """Carry out one delivery."""

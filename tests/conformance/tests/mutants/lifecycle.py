@@ -13,6 +13,7 @@ from durahub.backend import NATIVE, Applied, Delivered, Hint, SchemaStatus
 from durahub.clock import EPOCH
 from durahub.errors import BackendError
 from durahub.testing.memory import MemoryBackend
+from durahub.testing.memory_apply import Batch
 from durahub.testing.memory_hints import Listeners
 from durahub.testing.memory_store import MemoryStore
 
@@ -207,6 +208,33 @@ def tellers_hear_themselves(
     original: Any, listeners: Any, teller: Any, due: Any, changed: Any
 ) -> None:
     original(listeners, "", due, changed)
+
+
+@mutant(Batch, "insert", "HNT-05")
+def nobody_hears_of_what_is_scheduled(original: Any, batch: Any, creation: Any) -> None:
+    original(batch, creation)
+    batch.scheduled.clear()
+
+
+@mutant(Batch, "insert_tasks", "HNT-06")
+def only_the_schedulers_application_hears_of_activities(
+    original: Any, batch: Any, turn: Any
+) -> None:
+    original(batch, turn)
+    batch.inserted = {key: None for key in batch.inserted if _is_own(batch, key)}
+
+
+def _is_own(batch: Any, key: Any) -> bool:
+    return bool(batch._store.tasks[key].task.app_id == key.instance.app_id)
+
+
+@mutant(MemoryBackend, "unregister", "HNT-07")
+async def ends_are_told_only_of_owners(original: Any, backend: Any, session_id: Any) -> None:
+    row = backend._store.sessions[session_id]
+    if row.instances or row.tasks:
+        await original(backend, session_id)
+    else:
+        backend._store.end(session_id)
 
 
 @mutant(MemoryBackend, "wakeups", "HNT-03")

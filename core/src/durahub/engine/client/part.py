@@ -5,6 +5,7 @@ from __future__ import annotations
 from durahub.backend import Backend
 from durahub.clock import Clock
 from durahub.engine.lane import StoreLane
+from durahub.engine.routing import misrouting
 from durahub.engine.watchers import Watchers
 from durahub.errors import InstanceStalledError, InvalidRequestError
 from durahub.protocol import messages as pb
@@ -27,10 +28,15 @@ class ClientPart:
         return InstanceKey(self._target(request), request.instanceId)  # type: ignore[attr-defined]
 
     def _target(self, request: object) -> AppId:
-        """Return the application that a request is routed to: its own unless it says otherwise."""
+        """Return the application that a request is routed to: its own unless it says otherwise.
+
+        Raises:
+            InvalidRequestError: Nothing can be sent there.
+        """
         router: pb.TaskRouter = request.router  # type: ignore[attr-defined]  # all of them have one
-        if router.targetAppNamespace and not router.targetAppID:
-            raise InvalidRequestError("a target app namespace requires a target app ID")
+        objection = misrouting(router, self._app_id)
+        if objection is not None:
+            raise InvalidRequestError(objection)
         return AppId(router.targetAppID) if router.targetAppID else self._app_id
 
 

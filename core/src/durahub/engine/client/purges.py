@@ -104,6 +104,9 @@ class Purges(ClientPart):
                 await self._purge(child.key, removal, generation)
             except InstanceNotFoundError:
                 continue  # purged meanwhile, by somebody else
+            except (InstanceNotCompletedError, InstanceStalledError) as error:
+                place = "child" if child.key.app_id == key.app_id else "cross-app child"
+                raise type(error)(f"failed to purge {place} workflow: {error}") from error
 
 
 class _Removal:

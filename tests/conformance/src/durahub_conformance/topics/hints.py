@@ -10,7 +10,7 @@ from durahub.types import RuntimeStatus, SessionId
 
 from durahub_conformance.hub import Hub
 from durahub_conformance.requirement import requirement
-from durahub_conformance.values import creation, key, last_turn
+from durahub_conformance.values import OTHER_APP, creation, key, last_turn, task
 
 ATTEMPTS = 20
 """How often a hint may be lost before it counts as never given."""
@@ -115,3 +115,38 @@ class HintRequirements:
                 await asyncio.sleep(0.02)
             listening.cancel()
         assert heard == []
+
+    @requirement("HNT-05", needs="hints")
+    async def test_creation_that_others_scheduled_is_told(self, hub: Hub) -> None:
+        """A session is told when another one, of whatever application, schedules an instance for it."""
+
+        async def act(number: int) -> None:
+            later = await hub.later(10)
+            await hub.do(creation(f"one {number}", not_before=later), session=scheduler)
+
+        listener = await hub.join()
+        scheduler = await hub.join(app_id=OTHER_APP)
+        assert await is_told(hub, listener, lambda hint: isinstance(hint, WorkDue), act)
+        assert (await hub.claims(session=listener)).next_due_at is not None
+
+    @requirement("HNT-06", needs="hints")
+    async def test_activities_for_other_applications_are_told(self, hub: Hub) -> None:
+        """A session is told of an activity task that an instance of another application schedules for it."""
+
+        async def act(number: int) -> None:
+            claimed = await hub.owned(f"one {number}")
+            await hub.commit(claimed, activities=(task(claimed, 1, app_id=OTHER_APP),))
+
+        listener = await hub.join(app_id=OTHER_APP)
+        assert await is_told(hub, listener, lambda hint: isinstance(hint, WorkDue), act)
+        assert await hub.claim_tasks(session=listener)
+
+    @requirement("HNT-07", needs="hints")
+    async def test_end_of_a_session_is_told(self, hub: Hub) -> None:
+        """A session is told when another one of its application ends, even if that owned nothing."""
+
+        async def act(_: int) -> None:
+            await hub.backend.unregister(await hub.join())
+
+        listener = await hub.join()
+        assert await is_told(hub, listener, lambda hint: isinstance(hint, WorkDue), act)
