@@ -9,7 +9,7 @@ from durahub.types import InstanceKey
 
 @dataclass(frozen=True, slots=True)
 class WorkDue:
-    """Another session left an instance or an activity task that can be claimed now."""
+    """Another session left something that can be claimed now, or gave back a place under a limit."""
 
 
 @dataclass(frozen=True, slots=True)

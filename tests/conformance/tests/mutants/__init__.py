@@ -11,10 +11,12 @@ from . import (
     deliveries,
     fields,
     lifecycle,
+    limits,
     reading,
     refusals,
     sessions,
     turns,
+    vacancies,
 )
 from .registry import MUTANTS, Mutant
 
@@ -28,8 +30,10 @@ __all__ = [
     "deliveries",
     "fields",
     "lifecycle",
+    "limits",
     "reading",
     "refusals",
     "sessions",
     "turns",
+    "vacancies",
 ]
