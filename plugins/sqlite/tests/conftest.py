@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from durahub.backend import (
+    NO_LIMITS,
     ActivityTask,
     Applied,
     BackendServices,
     ClaimedInstance,
+    ClaimLimits,
     CommitTurn,
     CreateInstance,
     Deliver,
@@ -44,12 +46,15 @@ class Make:
         return InstanceKey(AppId(app_id), instance_id)
 
     @staticmethod
-    def registration(session_id: str = SESSION, app_id: AppId = APP) -> Session:
+    def registration(
+        session_id: str = SESSION, app_id: AppId = APP, limits: ClaimLimits = NO_LIMITS
+    ) -> Session:
         return Session(
             session_id=SessionId(session_id),
             app_id=app_id,
             time_to_live=timedelta(seconds=30),
             holder="test",
+            limits=limits,
         )
 
     @classmethod
