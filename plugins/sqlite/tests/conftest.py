@@ -153,14 +153,21 @@ async def new_backend(path: Path) -> AsyncIterator[Callable[..., SqliteBackend]]
 
 
 @pytest.fixture
+def limits() -> ClaimLimits:
+    """The limits of the session of `hub`."""
+    return NO_LIMITS
+
+
+@pytest.fixture
 async def hub(
     new_backend: Callable[..., SqliteBackend],
     services: BackendServices,
     clock: ManualClock,
     path: Path,
+    limits: ClaimLimits,
 ) -> Hub:
     backend = new_backend()
     await backend.open(services)
     await backend.create_hub()
-    await backend.register(Make.registration())
+    await backend.register(Make.registration(limits=limits))
     return Hub(backend, clock, path)
