@@ -57,22 +57,25 @@ class Setup:
     config: Path
 
     @classmethod
-    def of(cls, backend: str, directory: Path) -> Setup:
-        """Prepare a backend of type `backend` that keeps what it keeps in `directory`."""
+    def of(cls, backend: str, directory: Path, **settings: Any) -> Setup:
+        """Prepare a backend of type `backend` that keeps what it keeps in `directory`.
+
+        What is in `settings` goes into `spec.workflow`.
+        """
         database = directory / "workflows.db"
         store = {"connectionString": f"sqlite:///{database}"} if backend == "sqlite" else {}
         config = directory / "config.yaml"
-        config.write_text(json.dumps(_configuration(backend, store)))
+        config.write_text(json.dumps(_configuration(backend, store, settings)))
         return cls(backend, COMMANDS[backend], database, config)
 
 
-def _configuration(backend: str, store: dict[str, str]) -> dict[str, Any]:
+def _configuration(backend: str, store: dict[str, str], settings: dict[str, Any]) -> dict[str, Any]:
     # JSON is YAML.
     return {
         "apiVersion": "dapr.io/v1alpha1",
         "kind": "Configuration",
         "metadata": {"name": "e2e"},
-        "spec": {"workflow": {"backendType": backend, "storeConfiguration": store}},
+        "spec": {"workflow": {"backendType": backend, "storeConfiguration": store, **settings}},
     }
 
 

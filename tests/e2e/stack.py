@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tests.e2e.client import Client, ClientProcess
 from tests.e2e.processes import HERE, Child, LogBook, wait_until
@@ -44,9 +44,9 @@ class Launcher:
     def __exit__(self, *_: object) -> None:
         self._undo.close()
 
-    def start(self, backend: str, directory: Path) -> Stack:
-        """Start a sidecar with a backend that keeps what it keeps in a directory."""
-        sidecar = Sidecar(Setup.of(backend, directory), self._logs)
+    def start(self, backend: str, directory: Path, **settings: Any) -> Stack:
+        """Start a sidecar with a backend that keeps what it keeps in a directory, and more settings."""
+        sidecar = Sidecar(Setup.of(backend, directory, **settings), self._logs)
         self._undo.callback(sidecar.kill)
         sidecar.start()
         return Stack(

@@ -118,13 +118,10 @@ def test_load_settings_that_are_not_in_effect_says_so(load_workflow: Load) -> No
     assert retention.failed == retention.terminated == timedelta(0)
     assert configuration.not_in_effect == tuple(
         f"a.yaml:{line}: spec.workflow.{key}: accepted, but not in effect yet"
-        for line, key in (
-            (7, "globalMaxConcurrentWorkflowInvocations"),
-            (8, "globalMaxConcurrentActivityInvocations"),
-            (9, "workflowConcurrencyLimits"),
-            (10, "activityConcurrencyLimits"),
-            (13, "stateRetentionPolicy"),
-        )
+        for line, key in ((13, "stateRetentionPolicy"),)
+    )
+    assert configuration.limits_location == (
+        "a.yaml:7: spec.workflow.globalMaxConcurrentWorkflowInvocations"
     )
 
 
@@ -133,10 +130,25 @@ def test_load_settings_that_would_have_no_effect_anyway_says_nothing(load_workfl
         """
         globalMaxConcurrentWorkflowInvocations: 0
         workflowConcurrencyLimits: []
+        activityConcurrencyLimits: [{name: Ship, maxConcurrent: -1}]
         stateRetentionPolicy: {}
         """
     )
     assert configuration.not_in_effect == ()
+    assert configuration.limits_location == ""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "globalMaxConcurrentActivityInvocations: 1",
+        "workflowConcurrencyLimits: [{name: A, maxConcurrent: 0}, {name: B, maxConcurrent: 1}]",
+        "activityConcurrencyLimits: [{name: A, maxConcurrent: '2'}]",
+    ],
+)
+def test_load_limit_over_all_sidecars_tells_where_it_is(load_workflow: Load, setting: str) -> None:
+    key = setting.partition(":")[0]
+    assert load_workflow(setting).limits_location == f"a.yaml:7: spec.workflow.{key}"
 
 
 @pytest.mark.parametrize(
