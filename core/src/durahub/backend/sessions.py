@@ -17,7 +17,7 @@ class ClaimLimit:
     one. `durahub.backend.places` counts them.
 
     Attributes:
-        total: At most so many, whatever their names; None: no limit.
+        total: At most so many, whatever their names; 0: none; None: no limit.
         by_name: At most so many of each of these names; names that are missing have no limit of their own.
     """
 

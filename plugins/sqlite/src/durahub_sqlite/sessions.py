@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -146,7 +145,10 @@ def release_listed(
 
 
 def _limits_text(limits: ClaimLimits) -> str:
-    return json.dumps(asdict(limits))
+    kinds = {"instances": limits.instances, "activities": limits.activities}
+    return json.dumps(
+        {kind: {"total": one.total, "by_name": dict(one.by_name)} for kind, one in kinds.items()}
+    )
 
 
 @lru_cache(maxsize=8)
