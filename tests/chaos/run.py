@@ -72,7 +72,9 @@ class Chaos:
                     crowd.create_task(self._customers(numbers, workflows, raging))
             await raging
             for order in self.ended:
-                await self._insist(lambda replica, order=order: self._audit.check(order, replica.client))
+                await self._insist(
+                    lambda replica, order=order: self._audit.check(order, replica.client)
+                )
             for task in background:
                 task.cancel()
         self._conclude(workflows, each)

@@ -48,7 +48,6 @@ def test_load_example_of_the_proposal_reads_every_key() -> None:
     assert configuration.backend_location == "dapr.yaml:7: spec.workflow.backendType"
     assert configuration.max_concurrent_workflows == 255
     assert configuration.max_concurrent_activities == 254
-    assert configuration.not_in_effect == ()
     assert configuration.ignored_sections == ()
     assert configuration.store.at is not None
     assert configuration.store.at.line == 10
@@ -94,7 +93,7 @@ def test_load_limit_that_is_no_limit_is_unlimited(load_workflow: Load, value: st
     assert configuration.max_concurrent_workflows is None
 
 
-def test_load_settings_that_are_not_in_effect_says_so(load_workflow: Load) -> None:
+def test_load_limits_over_all_sidecars(load_workflow: Load) -> None:
     configuration = load_workflow(
         """
         globalMaxConcurrentWorkflowInvocations: 10
@@ -111,14 +110,8 @@ def test_load_settings_that_are_not_in_effect_says_so(load_workflow: Load) -> No
     assert (order.name, order.max_concurrent) == ("Order", 2)
     (ship,) = configuration.activity_concurrency_limits
     assert (ship.name, ship.max_concurrent) == ("Ship", None)
-    assert configuration.not_in_effect == tuple(
-        f"a.yaml:{line}: spec.workflow.{key}: accepted, but not in effect yet"
-        for line, key in (
-            (7, "globalMaxConcurrentWorkflowInvocations"),
-            (8, "globalMaxConcurrentActivityInvocations"),
-            (9, "workflowConcurrencyLimits"),
-            (10, "activityConcurrencyLimits"),
-        )
+    assert configuration.limits_location == (
+        "a.yaml:7: spec.workflow.globalMaxConcurrentWorkflowInvocations"
     )
 
 
@@ -130,18 +123,30 @@ def test_load_retention_policy(load_workflow: Load) -> None:
     assert retention.any_terminal == timedelta(days=7)
     assert retention.completed == timedelta(hours=1, minutes=30)
     assert retention.failed == retention.terminated == timedelta(0)
-    assert configuration.not_in_effect == ()
     assert load_workflow("stateRetentionPolicy: {}").state_retention == StateRetentionPolicy()
 
 
-def test_load_settings_that_would_have_no_effect_anyway_says_nothing(load_workflow: Load) -> None:
+def test_load_limits_that_are_none_have_no_place(load_workflow: Load) -> None:
     configuration = load_workflow(
         """
         globalMaxConcurrentWorkflowInvocations: 0
         workflowConcurrencyLimits: []
         """
     )
-    assert configuration.not_in_effect == ()
+    assert configuration.limits_location == ""
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "globalMaxConcurrentActivityInvocations: 1",
+        "workflowConcurrencyLimits: [{name: A, maxConcurrent: 0}, {name: B, maxConcurrent: 1}]",
+        "activityConcurrencyLimits: [{name: A, maxConcurrent: '2'}]",
+    ],
+)
+def test_load_limit_over_all_sidecars_tells_where_it_is(load_workflow: Load, setting: str) -> None:
+    key = setting.partition(":")[0]
+    assert load_workflow(setting).limits_location == f"a.yaml:7: spec.workflow.{key}"
 
 
 @pytest.mark.parametrize(

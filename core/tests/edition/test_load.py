@@ -37,7 +37,10 @@ def make(settings):
 def durahub_backend():
     return BackendPlugin(
         name="acme", contract=ContractVersion(1, 0), settings=BackendSettings, factory=make,
-        capabilities=Capabilities(durable=NATIVE, multi_process=NATIVE, hints=NATIVE), summary="Acme",
+        capabilities=Capabilities(
+            durable=NATIVE, multi_process=NATIVE, hints=NATIVE, limits=NATIVE
+        ),
+        summary="Acme",
     )
 """
 

@@ -29,7 +29,9 @@ def describe() -> Callable[..., BackendPlugin]:
             "contract": ContractVersion(1, 0),
             "settings": AcmeSettings,
             "factory": lambda _settings: AcmeBackend(),
-            "capabilities": Capabilities(durable=NATIVE, multi_process=NATIVE, hints=NATIVE),
+            "capabilities": Capabilities(
+                durable=NATIVE, multi_process=NATIVE, hints=NATIVE, limits=NATIVE
+            ),
             "summary": "Stores workflows in Acme.",
         }
         return BackendPlugin(**(attributes | changes))

@@ -6,18 +6,22 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import httpx2
 import pytest
+from durahub.backend import Support, SupportLevel
 from durahub.edition import OSS
 from durahub.errors import BackendLockedError, ConfigError, StartupError
 from durahub.protocol import messages as pb
 from durahub.server.options import SidecarOptions
 from durahub.server.sidecar import Sidecar
 from durahub.types import AppId
+from durahub_sqlite import SqliteBackend
+from durahub_sqlite.backend import CAPABILITIES
 
 SERVICE = "/TaskHubSidecarService"
 
@@ -26,7 +30,7 @@ SidecarFactory = Callable[..., Sidecar]
 
 @pytest.fixture
 def new_sidecar(tmp_path: Path) -> SidecarFactory:
-    def create(**options: object) -> Sidecar:
+    def create(*, more: str = "", **options: object) -> Sidecar:
         config = tmp_path / "config.yaml"
         config.write_text(
             "apiVersion: dapr.io/v1alpha1\n"
@@ -36,6 +40,7 @@ def new_sidecar(tmp_path: Path) -> SidecarFactory:
             "  workflow:\n"
             "    backendType: sqlite\n"
             f"    storeConfiguration: {{connectionString: '{tmp_path / 'hub.db'}'}}\n"
+            f"    {more}\n"
         )
         given = {
             "app_id": AppId("shop"),
@@ -159,6 +164,19 @@ async def test_a_wrong_configuration_fails_the_start(
     (tmp_path / "config.yaml").write_text("kind: [")
     with pytest.raises(ConfigError, match=r"config\.yaml"):
         await sidecar.__aenter__()
+
+
+async def test_limits_over_all_sidecars_are_refused_where_the_backend_has_none(
+    new_sidecar: SidecarFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = replace(CAPABILITIES, limits=Support(SupportLevel.NONE, "not counted here"))
+    monkeypatch.setattr(SqliteBackend, "capabilities", lacking)
+    sidecar = new_sidecar(more="activityConcurrencyLimits: [{name: ship, maxConcurrent: 1}]")
+    with pytest.raises(ConfigError, match=r"yaml:8: .*activityConc.*'sqlite'.*not counted here"):
+        await sidecar.__aenter__()
+    assert not (tmp_path / "hub.db").exists()
+    async with new_sidecar() as unlimited:
+        assert unlimited.is_ready
 
 
 async def test_a_stop_requested_before_the_start_is_over_ends_the_start(

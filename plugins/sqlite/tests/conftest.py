@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from durahub.backend import (
+    NO_LIMITS,
     ActivityTask,
     Applied,
     BackendServices,
     ClaimedInstance,
+    ClaimLimits,
     CommitTurn,
     CreateInstance,
     Deliver,
@@ -44,12 +46,15 @@ class Make:
         return InstanceKey(AppId(app_id), instance_id)
 
     @staticmethod
-    def registration(session_id: str = SESSION, app_id: AppId = APP) -> Session:
+    def registration(
+        session_id: str = SESSION, app_id: AppId = APP, limits: ClaimLimits = NO_LIMITS
+    ) -> Session:
         return Session(
             session_id=SessionId(session_id),
             app_id=app_id,
             time_to_live=timedelta(seconds=30),
             holder="test",
+            limits=limits,
         )
 
     @classmethod
@@ -148,14 +153,21 @@ async def new_backend(path: Path) -> AsyncIterator[Callable[..., SqliteBackend]]
 
 
 @pytest.fixture
+def limits() -> ClaimLimits:
+    """The limits of the session of `hub`."""
+    return NO_LIMITS
+
+
+@pytest.fixture
 async def hub(
     new_backend: Callable[..., SqliteBackend],
     services: BackendServices,
     clock: ManualClock,
     path: Path,
+    limits: ClaimLimits,
 ) -> Hub:
     backend = new_backend()
     await backend.open(services)
     await backend.create_hub()
-    await backend.register(Make.registration())
+    await backend.register(Make.registration(limits=limits))
     return Hub(backend, clock, path)

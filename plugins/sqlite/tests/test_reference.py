@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from durahub.backend import (
+    NO_LIMITS,
     ActivityTask,
     Applied,
     Backend,
     BackendServices,
     ClaimedInstance,
+    ClaimLimit,
+    ClaimLimits,
     CommitActivity,
     CommitTurn,
     CreateInstance,
@@ -29,6 +32,7 @@ from durahub.backend import (
     ReleaseActivity,
     ReleaseInstance,
     Room,
+    Session,
     Timer,
 )
 from durahub.clock import END_OF_TIME
@@ -39,13 +43,14 @@ from durahub_sqlite import SqliteBackend
 
 APPS = (AppId("app"), AppId("other"))
 STEPS = 80
+NAMES = "abc"
 SEEDS = [*range(12), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(12, 300))]
 
 
 class Script:
     """Makes random operations that a correct engine could send, and some that come too late."""
 
-    def __init__(self, seed: int, clock: ManualClock, make: Any) -> None:
+    def __init__(self, seed: int, clock: ManualClock, make: Any, *, limited: bool) -> None:
         self.random = random.Random(seed)
         self.clock = clock
         self.make = make
@@ -54,6 +59,19 @@ class Script:
         self.tasks: dict[TaskKey, ActivityTask] = {}
         self.revisions: dict[InstanceKey, int] = {}
         self.count = 0
+        self.limited = limited
+
+    def registration(self, session_id: str) -> Session:
+        """Return a session, with any limits if this script has some."""
+        limits = ClaimLimits(instances=self.limit(), activities=self.limit())
+        return self.make.registration(session_id, limits=limits if self.limited else NO_LIMITS)
+
+    def limit(self) -> ClaimLimit:
+        by_name = {name: self.random.randrange(3) for name in NAMES if self.random.random() < 0.5}
+        return ClaimLimit(
+            total=self.random.choice([None, self.random.randrange(5)]),
+            by_name=self.maybe(by_name) or {},
+        )
 
     def batch(self) -> list[Operation]:
         """Return operations of which no two change the same instance as a whole."""
@@ -92,7 +110,7 @@ class Script:
         key = self.take(free)
         return key and CreateInstance(
             key=key,
-            name="flow",
+            name=self.random.choice(NAMES),
             version=self.maybe("v"),
             execution_id=ExecutionId(f"e{self.name()}"),
             input=self.maybe(self.name()),
@@ -103,7 +121,8 @@ class Script:
             created_at=self.clock.now(),
             start=self.message(),
             not_before=self.random.choice([None, None, self.later()]),
-            replaces=self.revisions.get(key),
+            # Which one of equals is admitted depends on when it was created, and that on the backend.
+            replaces=None if self.limited else self.revisions.get(key),
         )
 
     def deliver(self, _: set[InstanceKey]) -> Deliver:
@@ -158,7 +177,7 @@ class Script:
         return ActivityTask(
             key=TaskKey(record.key, record.execution_id, self.random.randrange(4)),
             app_id=self.random.choice(APPS),
-            name=self.name(),
+            name=self.random.choice(NAMES),
             payload=b"a",
         )
 
@@ -248,18 +267,25 @@ async def claim(backends: Sequence[Backend], session: Any, script: Script) -> No
     script.learn(instances[0][0], tasks[0])
 
 
+@pytest.mark.parametrize("limited", [False, True], ids=["free", "limited"])
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_same_answers_as_the_reference(
-    seed: int, new_backend: Callable[..., SqliteBackend], make: Any, clock: ManualClock
+    new_backend: Callable[..., SqliteBackend],
+    make: Any,
+    clock: ManualClock,
+    *,
+    seed: int,
+    limited: bool,
 ) -> None:
-    script = Script(seed, clock, make)
+    script = Script(seed, clock, make, limited=limited)
     place = "sqlite://" if seed % 2 else None
     backends = (new_backend(place), MemoryBackend(MemorySettings(exclusive=True)))
     session = make.session
+    first = script.registration(session)
     for backend in backends:
         await backend.open(BackendServices(clock=clock))
         await backend.create_hub()
-        await backend.register(make.registration())
+        await backend.register(first)
     for step in range(STEPS):
         clock.advance(timedelta(seconds=script.random.randrange(5)))
         operations = script.batch()
@@ -274,7 +300,8 @@ async def test_same_answers_as_the_reference(
             for backend in backends:
                 await backend.release_except(session, *named)
         if script.random.random() < 0.05:
-            fenced = [await b.register(make.registration(f"s{step}")) for b in backends]
+            successor = script.registration(f"s{step}")
+            fenced = [await backend.register(successor) for backend in backends]
             assert fenced[0] == fenced[1]
             for backend in backends:
                 with pytest.raises(SessionFencedError):

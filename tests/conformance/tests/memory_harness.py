@@ -7,7 +7,16 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
-from durahub.backend import NATIVE, Backend, Capabilities
+from durahub.backend import (
+    NATIVE,
+    Backend,
+    Capabilities,
+    Heartbeat,
+    Session,
+    Support,
+    SupportLevel,
+)
+from durahub.errors import CapabilityNotSupportedError
 from durahub.testing import ManualClock, MemoryBackend, MemorySettings, MemoryStore
 from durahub.types import InstanceKey
 from durahub_conformance import Harness, Probe
@@ -65,3 +74,21 @@ class DurableMemoryBackend(MemoryBackend):
 class DurableMemoryHarness(MemoryHarness):
     def backend(self) -> Backend:
         return DurableMemoryBackend(self.settings, self.store)
+
+
+class UnlimitedMemoryBackend(MemoryBackend):
+    """Declares that it knows no limits, as a backend may."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities, limits=Support(SupportLevel.NONE, "not written yet"))
+
+    async def register(self, session: Session) -> Heartbeat:
+        if session.limits:
+            raise CapabilityNotSupportedError("this store knows no limits")
+        return await super().register(session)
+
+
+class UnlimitedMemoryHarness(MemoryHarness):
+    def backend(self) -> Backend:
+        return UnlimitedMemoryBackend(self.settings, self.store)

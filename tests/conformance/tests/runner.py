@@ -12,7 +12,12 @@ from durahub_conformance import BackendConformance
 from durahub_conformance.hub import open_hub
 from durahub_conformance.requirement import Requirement
 
-from .memory_harness import DurableMemoryHarness, ExclusiveMemoryHarness, MemoryHarness
+from .memory_harness import (
+    DurableMemoryHarness,
+    ExclusiveMemoryHarness,
+    MemoryHarness,
+    UnlimitedMemoryHarness,
+)
 
 PATIENCE_S = 20.0
 """How long a mutant may hang before that counts as noticed."""
@@ -34,8 +39,10 @@ async def holds(requirement: Requirement, directory: Path) -> bool:
 
 def _harness(requirement: Requirement, directory: Path) -> MemoryHarness:
     """Return the variant of the reference backend to which the law applies."""
-    if requirement.needs == "durable":
+    if "durable" in requirement.needs:
         return DurableMemoryHarness(directory)
+    if requirement.without == "limits":
+        return UnlimitedMemoryHarness(directory)
     if requirement.without is not None:
         return ExclusiveMemoryHarness(directory)
     return MemoryHarness(directory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from durahub.backend import Capabilities
+from durahub.backend import NATIVE, Capabilities, Support, SupportLevel
 from durahub_conformance import BackendConformance, requirements
 from durahub_conformance.requirement import REGISTRY, requirement
 
@@ -64,5 +64,15 @@ def test_requirement_needs_a_law() -> None:
 
 def test_every_capability_named_by_a_requirement_exists() -> None:
     for known in REGISTRY.values():
-        for name in (known.needs, known.without):
+        for name in (*known.needs, known.without):
             assert name is None or name in Capabilities.__slots__
+
+
+def test_requirement_is_not_asked_of_a_backend_that_lacks_one_of_its_capabilities() -> None:
+    law = REGISTRY["LIM-17"]
+    given = {"limits": NATIVE, "multi_process": NATIVE, "durable": NATIVE, "hints": NATIVE}
+    lacking = Support(SupportLevel.NONE, "one process")
+    assert law.obstacle(Capabilities(**given)) is None
+    for name in law.needs:
+        assert law.obstacle(Capabilities(**{**given, name: lacking})) == f"not {name}: one process"
+    assert law.obstacle(Capabilities(**{**given, "hints": lacking})) is None

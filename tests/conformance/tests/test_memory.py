@@ -2,7 +2,12 @@ from __future__ import annotations
 
 from durahub_conformance import BackendConformance
 
-from .memory_harness import DurableMemoryHarness, ExclusiveMemoryHarness, MemoryHarness
+from .memory_harness import (
+    DurableMemoryHarness,
+    ExclusiveMemoryHarness,
+    MemoryHarness,
+    UnlimitedMemoryHarness,
+)
 
 
 class TestMemory(BackendConformance):
@@ -15,3 +20,7 @@ class TestExclusiveMemory(BackendConformance):
 
 class TestDurableMemory(BackendConformance):
     harness = DurableMemoryHarness
+
+
+class TestUnlimitedMemory(BackendConformance):
+    harness = UnlimitedMemoryHarness

@@ -25,6 +25,7 @@ from durahub.backend.operations import (
     ReleaseActivity,
     ReleaseInstance,
 )
+from durahub.backend.places import Places
 from durahub.backend.queries import EndedQuery, InstanceQuery
 from durahub.backend.records import (
     MESSAGES_PER_CLAIM,
@@ -110,6 +111,7 @@ __all__ = [
     "ParentLink",
     "ParkInstance",
     "Payloads",
+    "Places",
     "PurgeInstance",
     "Purged",
     "ReleaseActivity",

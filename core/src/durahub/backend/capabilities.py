@@ -46,7 +46,8 @@ class Capabilities:
         durable: What `apply` acknowledged survives the end of the process.
         multi_process: Several processes may have sessions in one task hub at the same time.
         hints: `wakeups` tells of what other sessions leave; without it they are found by polling.
-        limits: Claims respect `Session.limits`; a configuration with such limits is refused without it.
+        limits: Claims respect `Session.limits`. Without it `register` refuses a session that has some, and
+            a sidecar whose configuration asks for them does not start.
     """
 
     durable: Support

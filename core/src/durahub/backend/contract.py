@@ -14,7 +14,7 @@ Rules for all methods:
 - **Concurrency.** All methods may be called at the same time from tasks of one event loop.
 - **Time.** The store's clock decides what is due and who is dead. Where only one process can use the
   store, `BackendServices.clock` is the store's clock.
-- **Limits.** No claim, by whichever method, exceeds `Session.limits`; see there.
+- **Limits.** No claim, by whichever method, exceeds `Session.limits`; see `ClaimLimits`.
 - **Bytes and text** come back identical: NUL characters, empty strings, absent values.
 """
 
@@ -137,6 +137,7 @@ class Backend(ABC):
 
         Raises:
             BackendError: The session id has been used before.
+            CapabilityNotSupportedError: The session has limits, and `capabilities.limits` is not provided.
         """
 
     @abstractmethod
@@ -185,7 +186,8 @@ class Backend(ABC):
         After the operations, up to `room.instances` of the instances of the session's application that
         the batch touched (created, delivered to, committed) and that are due and unowned are claimed for the
         session; likewise up to `room.activities` of the activity tasks that it inserted for the
-        session's application. What is beyond the room stays claimable by anyone.
+        session's application. What is beyond the room, or held back by the session's limits, stays
+        claimable by anyone.
 
         Atomicity: each operation. A backend may make the whole batch one transaction.
 

@@ -9,7 +9,7 @@ from durahub.types import InstanceKey
 
 @dataclass(frozen=True, slots=True)
 class WorkDue:
-    """Another session left an instance or an activity task to claim, now or later.
+    """Another session left something that can be claimed now or later, or gave back a place under a limit.
 
     Later: an instance that it created to become due then; or, if it was a session of the same application
     and has ended, whatever it would have claimed in time. `claim_instances` tells when.

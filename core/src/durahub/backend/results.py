@@ -165,7 +165,8 @@ class InstanceClaims:
     Attributes:
         instances: They belong to the session now; longest due first.
         next_due_at: When the next instance of the application that nobody owns becomes due by itself,
-            if that is known to be later than `now`; None if none will, or if more is due already.
+            if that is known to be later than `now`; None if none will, or if more is due already. What
+            the session's limits hold back is not due in this sense: it waits for no moment.
         now: The store's clock.
     """
 

@@ -13,8 +13,11 @@ from durahub.types import AppId, SessionId
 class ClaimLimit:
     """How many of one kind may be owned at the same time by all sessions of an application together.
 
+    Both parts hold: what is claimed needs a place in the total, and in the limit of its name if that has
+    one. `durahub.backend.places` counts them.
+
     Attributes:
-        total: At most so many, whatever their names; None: no limit.
+        total: At most so many, whatever their names; 0: none; None: no limit.
         by_name: At most so many of each of these names; names that are missing have no limit of their own.
     """
 
@@ -27,12 +30,19 @@ class ClaimLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimLimits:
-    """What a session respects when it claims. Whatever is over a limit stays claimable, in its order.
+    """What a session respects when it claims, in whichever way.
 
-    A claim counts what all live sessions of the application own, under their own limits or none, and takes
-    nothing that would exceed its session's. What is held back by a limit never holds back what is not.
-    When something owned is given back that a limit may have held others back for, the other sessions of the
-    application that have limits get a `WorkDue` hint; the session itself looks again by itself.
+    - **Counting.** A claim counts what all live sessions of the application own, under their own limits or
+      none, and takes nothing by which its own session's would be exceeded; not even together with claims
+      that are made at the same time.
+    - **Order.** What is over a limit stays claimable and keeps its place: the longest due is the first to
+      be claimed once it is admitted. It never holds back what is behind it and admitted.
+    - **No overtaking.** `apply` claims along nothing that a limit of its session counts while something
+      else of that kind is claimable that has been due for longer, or is older, and that the batch did not
+      touch. What it leaves is for the next claim.
+    - **Hints.** When something owned is given back (committed, released, parked, purged, or with the end of
+      its owner) and something waits that may have been held back for it, the other sessions of the
+      application that have limits get a `WorkDue`. The session that gave it back looks again by itself.
 
     Attributes:
         instances: For instances, by the name of the workflow.
@@ -59,7 +69,7 @@ class Session:
         app_id: The application whose instances and activity tasks it may claim.
         time_to_live: Without a heartbeat for this long by the store's clock, others may fence it.
         holder: For people: host, process id, whatever tells where it runs.
-        limits: What its claims respect.
+        limits: What its claims respect, for as long as it lives.
     """
 
     session_id: SessionId

@@ -24,7 +24,7 @@ from durahub.config.tree import (
     table_of,
     to_plain,
 )
-from durahub.config.workflow import DAPR_NAMES, WorkflowSection, parse_limit
+from durahub.config.workflow import DAPR_NAMES, NamedLimit, WorkflowSection, parse_limit
 
 _PATH = ("spec", "workflow")
 _STORE = "storeConfiguration"
@@ -105,8 +105,8 @@ def _build(files: Sequence[Envelope], merged: Table) -> Configuration:
         global_max_concurrent_activities=section.global_max_concurrent_activity_invocations,
         workflow_concurrency_limits=section.workflow_concurrency_limits,
         activity_concurrency_limits=section.activity_concurrency_limits,
+        limits_location=_limits_location(section, given),
         state_retention=section.state_retention_policy,
-        not_in_effect=_not_in_effect(section, given),
         ignored_sections=tuple(dict.fromkeys(s for file in files for s in file.ignored_sections)),
         store=StoreConfiguration(table_of(store.value, _STORE), store.at)
         if store
@@ -121,18 +121,19 @@ def _validate(table: Table) -> WorkflowSection:
         raise explain(error, WorkflowSection, table, at=table.at, path=_PATH) from None
 
 
-def _not_in_effect(section: WorkflowSection, given: Mapping[str, Entry]) -> tuple[str, ...]:
+def _limits_location(section: WorkflowSection, given: Mapping[str, Entry]) -> str:
+    """Return where the first limit over all sidecars is; empty if there is none."""
     effects = {
         "globalMaxConcurrentWorkflowInvocations": section.global_max_concurrent_workflow_invocations,
         "globalMaxConcurrentActivityInvocations": section.global_max_concurrent_activity_invocations,
-        "workflowConcurrencyLimits": section.workflow_concurrency_limits,
-        "activityConcurrencyLimits": section.activity_concurrency_limits,
+        "workflowConcurrencyLimits": _is_any(section.workflow_concurrency_limits),
+        "activityConcurrencyLimits": _is_any(section.activity_concurrency_limits),
     }
-    return tuple(
-        f"{_location(given[key])}: accepted, but not in effect yet"
-        for key, effect in effects.items()
-        if effect
-    )
+    return next((_location(given[key]) for key, effect in effects.items() if effect), "")
+
+
+def _is_any(limits: Sequence[NamedLimit]) -> bool:
+    return any(limit.max_concurrent is not None for limit in limits)
 
 
 def _location(entry: Entry) -> str:

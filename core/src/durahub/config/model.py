@@ -34,13 +34,14 @@ class Configuration(BaseModel):
         max_concurrent_workflows: How many workflow turns may be in flight in this sidecar; None for
             unlimited, here and in all other limits.
         max_concurrent_activities: How many activities may be in flight in this sidecar.
-        global_max_concurrent_workflows: The same over all sidecars of a task hub. Not in effect yet.
-        global_max_concurrent_activities: The same over all sidecars of a task hub. Not in effect yet.
-        workflow_concurrency_limits: Limits by workflow name. Not in effect yet.
-        activity_concurrency_limits: Limits by activity name. Not in effect yet.
+        global_max_concurrent_workflows: How many workflow turns may be in flight in all sidecars of the
+            application together.
+        global_max_concurrent_activities: The same for activities.
+        workflow_concurrency_limits: The same for the workflows of a name, besides the limit for all.
+        activity_concurrency_limits: The same for the activities of a name, besides the limit for all.
+        limits_location: Where the first of these limits over all sidecars is set, as `file:line: key`;
+            empty if none is.
         state_retention: How long ended instances are kept.
-        not_in_effect: One line for each setting that is given, valid and not in effect yet, for the
-            log: nothing that a user sets is ignored silently.
         ignored_sections: Sections of `spec` that Dapr knows and that do not concern workflows.
         store: What `storeConfiguration` holds; see `validate_store_configuration`.
     """
@@ -57,8 +58,8 @@ class Configuration(BaseModel):
     global_max_concurrent_activities: int | None = None
     workflow_concurrency_limits: tuple[NamedLimit, ...] = ()
     activity_concurrency_limits: tuple[NamedLimit, ...] = ()
+    limits_location: str = ""
     state_retention: StateRetentionPolicy = StateRetentionPolicy()
-    not_in_effect: tuple[str, ...] = ()
     ignored_sections: tuple[str, ...] = ()
     store: InstanceOf[StoreConfiguration] = Field(
         default_factory=StoreConfiguration, repr=False, exclude=True

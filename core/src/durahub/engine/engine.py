@@ -68,6 +68,7 @@ class Engine:
             self._workbench,
             clock,
             safety_poll_s=options.safety_poll.total_seconds(),
+            is_limited=bool(options.limits),
             renew=self._renew_session,
         )
         self._watchers = Watchers(backend)
@@ -90,7 +91,7 @@ class Engine:
         """Open the backend, create the task hub if need be, and begin to work.
 
         Raises:
-            BackendError: The store can't be used; the backend is closed again.
+            BackendError: The store can't be used, or not with these options; it is closed again.
         """
         await self._backend.open(BackendServices(clock=self._clock))
         try:
@@ -193,6 +194,7 @@ class Engine:
             app_id=self._options.app_id,
             time_to_live=self._options.session_time_to_live,
             holder=f"{socket.gethostname()}, process {os.getpid()}",
+            limits=self._options.limits,
         )
         await self._backend.register(self._session)
         return self._session.session_id

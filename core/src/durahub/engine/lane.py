@@ -74,6 +74,7 @@ class StoreLane:
         clock: Clock,
         *,
         safety_poll_s: float,
+        is_limited: bool,
         renew: Callable[[], Awaitable[SessionId]],
     ) -> None:
         """Make a lane that is idle until `run`.
@@ -83,12 +84,14 @@ class StoreLane:
             intake: Takes what is claimed.
             clock: Tells how long until something is due.
             safety_poll_s: Longest time between two looks for due work, in seconds.
+            is_limited: Whether the session has limits, so that writing may make room for what it left.
             renew: Replaces the session after it was fenced, and returns the new one's id.
         """
         self._backend = backend
         self._intake = intake
         self._clock = clock
         self._safety_poll_s = safety_poll_s
+        self._is_limited = is_limited
         self._renew = renew
         self._session_id = SessionId("")
         self._waiting: deque[tuple[Operation, asyncio.Future[Result]]] = deque()
@@ -241,6 +244,9 @@ class StoreLane:
         self._intake.accept(applied.instances, applied.activities)
         self._note_leftovers(room, len(applied.instances), len(applied.activities))
         self._expect(operations)
+        if self._is_limited:
+            # It may have given back a place that something older waits for, and never claims past that.
+            self._look = True
 
     def _note_leftovers(self, room: Room, instances: int, activities: int) -> None:
         """See to it that what may have been left for want of room is claimed: now, or when some is freed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from durahub.backend import NO_LIMITS, ClaimLimits
 from durahub.engine.expiry import KEEP_FOR_EVER, RetentionPolicy
 from durahub.types import AppId
 
@@ -20,6 +21,8 @@ class EngineOptions:
         app_id: The application that this sidecar serves.
         max_concurrent_workflows: Most turns in flight in this sidecar; None: no limit set.
         max_concurrent_activities: Most activities in flight in this sidecar; None: no limit set.
+        limits: How much may be in flight in all sidecars of the application together; needs a backend
+            with the capability.
         max_message_bytes: Largest message to a worker; None: unlimited.
         session_time_to_live: After this long without a heartbeat others may take over.
         safety_poll: How long a lost hint may stay unnoticed.
@@ -35,6 +38,7 @@ class EngineOptions:
     app_id: AppId
     max_concurrent_workflows: int | None = None
     max_concurrent_activities: int | None = None
+    limits: ClaimLimits = NO_LIMITS
     max_message_bytes: int | None = 4 * 1024 * 1024
     session_time_to_live: timedelta = timedelta(seconds=30)
     safety_poll: timedelta = timedelta(seconds=5)

@@ -18,6 +18,7 @@ from durahub.server.grpc_transport import GrpcServer
 from durahub.server.http_app import build_http_app
 from durahub.server.http_server import HttpServer
 from durahub.server.interruption import Interruptible
+from durahub.server.limits import claim_limits, refuse_unsupported_limits
 from durahub.server.listening import usable_addresses
 from durahub.server.options import SidecarOptions
 from durahub.server.signals import stop_on_signals
@@ -162,13 +163,16 @@ class Sidecar:
             backend_distribution=verdict.candidate.distribution,
             backend_version=verdict.candidate.version,
         )
-        return plugin.create(validate_store_configuration(plugin.settings, configuration))
+        backend = plugin.create(validate_store_configuration(plugin.settings, configuration))
+        refuse_unsupported_limits(configuration, plugin.name, backend.capabilities.limits)
+        return backend
 
     def _engine_options(self, configuration: Configuration) -> EngineOptions:
         return EngineOptions(
             app_id=self._options.app_id,
             max_concurrent_workflows=configuration.max_concurrent_workflows,
             max_concurrent_activities=configuration.max_concurrent_activities,
+            limits=claim_limits(configuration),
             max_message_bytes=self._options.max_message_bytes,
             retention=RetentionPolicy.most_specific(
                 any_terminal=configuration.state_retention.any_terminal,
@@ -228,8 +232,6 @@ async def serve_until_stopped(sidecar: Sidecar) -> None:
 
 
 def _report_notices(configuration: Configuration) -> None:
-    for notice in configuration.not_in_effect:
-        _log.warning(notice)
     if configuration.ignored_sections:
         _log.info(
             "sections of the configuration that do not concern workflows are ignored",

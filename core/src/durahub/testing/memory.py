@@ -6,7 +6,7 @@ conformance kit is tested against.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from itertools import islice
@@ -46,6 +46,7 @@ from durahub.errors import (
     TaskHubNotFoundError,
 )
 from durahub.testing.memory_apply import Batch
+from durahub.testing.memory_limits import admitted_instances, admitted_tasks
 from durahub.testing.memory_rows import InstanceRow, SessionRow
 from durahub.testing.memory_store import MemoryStore
 from durahub.types import AppId, InstanceKey, SessionId, TaskKey
@@ -59,6 +60,7 @@ SHARED = Capabilities(
     durable=Support(SupportLevel.NONE, "memory ends with the process"),
     multi_process=NATIVE,
     hints=NATIVE,
+    limits=NATIVE,
 )
 """Capabilities when several backends may share one store."""
 
@@ -66,6 +68,7 @@ EXCLUSIVE = Capabilities(
     durable=SHARED.durable,
     multi_process=Support(SupportLevel.NONE, "the settings ask for exclusive use"),
     hints=Support(SupportLevel.NONE, "no other session can leave anything"),
+    limits=NATIVE,
 )
 """Capabilities when one backend at a time may use a store."""
 
@@ -160,21 +163,21 @@ class MemoryBackend(Backend):
 
     def _fence(self, by: SessionId, dead: Sequence[SessionId], now: datetime) -> Heartbeat:
         for session_id in dead:
-            self._end(by, session_id)
+            self._end(by, session_id, now)
         return Heartbeat(now=now, fenced=tuple(dead))
 
-    def _end(self, by: SessionId, session_id: SessionId) -> None:
+    def _end(self, by: SessionId, session_id: SessionId, now: datetime) -> None:
         row = self._store.sessions[session_id]
         # What it owned belongs to its application, as does what it would have claimed in time.
         self._store.end(session_id)
-        self._store.listeners.tell(by, (row.session.app_id,), ())
+        self._tell(by, (row.session.app_id,), (), now)
 
     async def unregister(self, session_id: SessionId) -> None:
         """End a session, if it lives."""
-        self._hub_now()
+        now = self._hub_now()
         row = self._store.sessions.get(session_id)
         if row is not None and row.alive:
-            self._end(session_id, session_id)
+            self._end(session_id, session_id, now)
 
     async def release_except(
         self,
@@ -183,7 +186,7 @@ class MemoryBackend(Backend):
         tasks: AbstractSet[TaskKey],
     ) -> None:
         """Give back whatever the session owns except what is named."""
-        self._hub_now()
+        now = self._hub_now()
         session = self._store.living(session_id)
         given_back = [key for key in session.instances if key not in instances]
         given_back_tasks = [key for key in session.tasks if key not in tasks]
@@ -193,7 +196,19 @@ class MemoryBackend(Backend):
             self._store.disown(self._store.instances[instance])
         for task in given_back_tasks:
             self._store.disown_task(self._store.tasks[task])
-        self._store.listeners.tell(session_id, apps, ())
+        self._tell(session_id, apps, (), now)
+
+    def _tell(
+        self,
+        teller: SessionId,
+        due: Iterable[AppId],
+        changed: Iterable[InstanceKey],
+        now: datetime,
+    ) -> None:
+        listeners, vacated = self._store.listeners, self._store.vacated
+        listeners.tell(teller, due, changed)
+        listeners.tell_limited(teller, vacated, lambda app_id: self._store.is_waiting(app_id, now))
+        vacated.clear()
 
     # Writing and claiming
 
@@ -208,13 +223,17 @@ class MemoryBackend(Backend):
             instances=batch.claim_instances(room),
             activities=batch.claim_tasks(room),
         )
-        self._store.listeners.tell(session_id, batch.left_over(), batch.changed)
+        self._tell(session_id, batch.left_over(), batch.changed, now)
         return applied
 
     async def claim_instances(self, session_id: SessionId, limit: int) -> InstanceClaims:
         """Take due, unowned instances of the session's application, longest due first."""
         now = self._hub_now()
         session = self._store.living(session_id)
+        if session.session.limits.instances:
+            rows, next_due_at = admitted_instances(self._store, session, limit, now)
+            admitted = tuple(self._store.claim(session, row, now) for row in rows)
+            return InstanceClaims(instances=admitted, next_due_at=next_due_at, now=now)
         app_id = session.session.app_id
         claimed: list[ClaimedInstance] = []
         while len(claimed) < limit and (row := self._due(app_id, now)) is not None:
@@ -235,6 +254,9 @@ class MemoryBackend(Backend):
         """Take unowned activity tasks of the session's application, oldest first."""
         self._hub_now()
         session = self._store.living(session_id)
+        if session.session.limits.activities:
+            rows = admitted_tasks(self._store, session, limit)
+            return tuple(self._store.claim_task(session, row) for row in rows)
         claimed: list[ActivityTask] = []
         while (
             len(claimed) < limit

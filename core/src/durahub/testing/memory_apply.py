@@ -38,6 +38,7 @@ from durahub.backend import (
     TaskNotOwned,
     TurnCommitted,
 )
+from durahub.testing.memory_limits import instances_along, tasks_along
 from durahub.testing.memory_rows import InstanceRow, SessionRow, TaskRow
 from durahub.testing.memory_store import MemoryStore
 from durahub.types import AppId, InstanceKey, RuntimeStatus, TaskKey
@@ -96,6 +97,8 @@ class Batch:
         app_id = self._session.session.app_id
         rows = [self._store.instances[key] for key in self.touched if key.app_id == app_id]
         due = [row for row in rows if row.is_due(self._now)]
+        if self._session.session.limits.instances:
+            due = instances_along(self._store, self._session, due, self._now)
         return tuple(
             self._store.claim(self._session, row, self._now) for row in due[: room.instances]
         )
@@ -105,6 +108,8 @@ class Batch:
         app_id = self._session.session.app_id
         rows = [self._store.tasks[key] for key in self.inserted]
         mine = [row for row in rows if row.task.app_id == app_id and row.owner is None]
+        if self._session.session.limits.activities:
+            mine = tasks_along(self._store, self._session, mine)
         return tuple(self._store.claim_task(self._session, row) for row in mine[: room.activities])
 
     def left_over(self) -> set[AppId]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Set as AbstractSet
 
 from durahub.backend import Hint, InstanceChanged, Session, WorkDue
 from durahub.types import AppId, InstanceKey, SessionId
@@ -38,3 +39,13 @@ class Listeners:
             hints: list[Hint] = [*changes, WorkDue()] if session.app_id in apps else [*changes]
             for hint in hints[: queue.maxsize - queue.qsize()]:
                 queue.put_nowait(hint)
+
+    def tell_limited(
+        self, teller: SessionId, vacated: AbstractSet[AppId], is_waiting: Callable[[AppId], bool]
+    ) -> None:
+        """Tell every other session with limits whose application has a place more for what waits."""
+        for session, queue in self._queues:
+            if session.session_id == teller or not session.limits or queue.full():
+                continue
+            if session.app_id in vacated and is_waiting(session.app_id):
+                queue.put_nowait(WorkDue())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
@@ -39,6 +40,22 @@ class PriorityIndex(Generic[K]):
                 return key
             heapq.heappop(self._heap)
         return None
+
+    def in_order(self) -> Iterator[K]:
+        """Yield all keys in the order of their ranks; meanwhile the index may not change."""
+        # From the top of the heap downwards, so that only what is asked for is put in order.
+        frontier = [(entry, 0) for entry in self._heap[:1]]
+        last: tuple[Any, K] | None = None
+        while frontier:
+            entry, place = heapq.heappop(frontier)
+            rank, key = entry
+            # A key that came back to an earlier rank is in the heap twice.
+            if self._ranks.get(key) == rank and entry != last:
+                yield key
+            last = entry
+            for child in (2 * place + 1, 2 * place + 2):
+                if child < len(self._heap):
+                    heapq.heappush(frontier, (self._heap[child], child))
 
     def _rebuild(self) -> None:
         # Stale entries of far-away ranks never reach the top; without this they would pile up.

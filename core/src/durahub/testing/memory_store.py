@@ -36,6 +36,7 @@ class MemoryStore:
         sessions: All sessions that ever were.
         listeners: Who waits for hints.
         users: How many backends have the store open.
+        vacated: Applications of what was owned and is not any more, until the backend has told of it.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class MemoryStore:
         self.instances: dict[InstanceKey, InstanceRow] = {}
         self.tasks: dict[TaskKey, TaskRow] = {}
         self.sessions: dict[SessionId, SessionRow] = {}
+        self.vacated: set[AppId] = set()
         self._positions = count(1)
         self._created: defaultdict[AppId, list[tuple[int, InstanceKey]]] = defaultdict(list)
         self._ended: defaultdict[
@@ -133,6 +135,7 @@ class MemoryStore:
         """Change who owns an instance."""
         if row.owner is not None:
             del self.sessions[row.owner].instances[row.key]
+            self.vacated.add(row.key.app_id)
         if owner is not None:
             self.sessions[owner].instances[row.key] = None
         row.owner = owner
@@ -161,6 +164,10 @@ class MemoryStore:
         """Return the unowned instance of an application that is due first, now or later."""
         key = self._wakeups[app_id].first()
         return None if key is None else self.instances[key]
+
+    def waking(self, app_id: AppId) -> Iterator[InstanceRow]:
+        """Yield the unowned instances of an application in the order in which they become due."""
+        return map(self.instances.__getitem__, self._wakeups[app_id].in_order())
 
     def created_after(self, app_id: AppId, position: int) -> Iterator[InstanceRow]:
         """Yield the instances of an application in order of creation, after a position."""
@@ -208,12 +215,24 @@ class MemoryStore:
         if row.owner is not None:
             del self.sessions[row.owner].tasks[row.task.key]
             row.owner = None
+            self.vacated.add(row.task.app_id)
         self._unowned[row.task.app_id].put(row.task.key, row.position)
 
     def next_task(self, app_id: AppId) -> TaskRow | None:
         """Return the oldest unowned activity task of an application."""
         key = self._unowned[app_id].first()
         return None if key is None else self.tasks[key]
+
+    def unowned_tasks(self, app_id: AppId) -> Iterator[TaskRow]:
+        """Yield the unowned activity tasks of an application, oldest first."""
+        return map(self.tasks.__getitem__, self._unowned[app_id].in_order())
+
+    # Both
+
+    def is_waiting(self, app_id: AppId, now: datetime) -> bool:
+        """Whether there is something of an application that could be claimed, were it not for limits."""
+        row = self.next_to_wake(app_id)
+        return (row is not None and row.is_due(now)) or self.next_task(app_id) is not None
 
 
 def _new_record(creation: CreateInstance, old: InstanceRecord | None) -> InstanceRecord:

@@ -25,6 +25,7 @@ from durahub.backend import (
 )
 from durahub.types import SessionId
 
+from durahub_sqlite.along import activities_along, instances_along
 from durahub_sqlite.batch import Batch
 from durahub_sqlite.claims import Claimed, decode_sound, hand_over, own_activities
 from durahub_sqlite.deliveries import commit_activity, deliver, release_activity, send_outgoing
@@ -93,6 +94,8 @@ def _claim_activities(
     mine = {
         number: task for number, task in inserted.items() if task.app_id == batch.session.app_id
     }
+    if mine and batch.session.limits.activities:
+        mine = activities_along(batch, mine)
     claimed = dict(islice(mine.items(), room))
     if claimed:
         own_activities(batch.connection, batch.session, tuple(claimed))
@@ -106,6 +109,8 @@ def _claim_instances(batch: Batch, room: int) -> list[tuple[InstanceRow, Instanc
         if row.app_id == batch.session.app_id and row.is_due(batch.now)
     ]
     due.sort(key=lambda row: (row.wake_at, row.instance))
+    if due and batch.session.limits.instances:
+        due = instances_along(batch, due)
     claimed = decode_sound(due[:room])
     for row, _ in claimed:
         row.owner = batch.session.number

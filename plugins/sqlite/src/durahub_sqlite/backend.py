@@ -48,6 +48,7 @@ CAPABILITIES = Capabilities(
     durable=NATIVE,
     multi_process=Support(SupportLevel.NONE, _ONE_PROCESS),
     hints=Support(SupportLevel.NONE, f"{_ONE_PROCESS}, so no other session leaves anything"),
+    limits=NATIVE,
 )
 """What a file provides."""
 
@@ -55,6 +56,7 @@ MEMORY_CAPABILITIES = Capabilities(
     durable=Support(SupportLevel.NONE, "memory ends with the process"),
     multi_process=CAPABILITIES.multi_process,
     hints=CAPABILITIES.hints,
+    limits=CAPABILITIES.limits,
 )
 """What `sqlite://` provides."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -66,6 +67,7 @@ class Batch:
         touched: Instances that were created, delivered to or committed; in this order.
         committed: Those that ran a turn, so that only the tables know what still waits for them.
         scheduled: Activity tasks that turns insert, by what is unique about them.
+        given_back: How many instances of each name have been given back.
         outgoing: Messages that turns send.
         changes: What is to be written.
     """
@@ -78,6 +80,7 @@ class Batch:
     touched: dict[int, InstanceRow] = field(default_factory=dict)
     committed: list[InstanceRow] = field(default_factory=list)
     scheduled: dict[tuple[int, str, int], ActivityTask] = field(default_factory=dict)
+    given_back: Counter[str] = field(default_factory=Counter)
     outgoing: list[Deliver] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
     _last_instance: int | None = None
@@ -129,6 +132,11 @@ class Batch:
         """Note that something became of an instance that may make it due."""
         self.touched[row.instance] = row
         self.change(row)
+
+    def give_back(self, row: InstanceRow) -> None:
+        """Take an instance from the session, its owner."""
+        row.owner = None
+        self.given_back[row.name] += 1
 
     def remove(self, row: InstanceRow) -> None:
         """Remove an instance with everything that belongs to it."""

@@ -24,18 +24,19 @@ from durahub.types import InstanceKey, SessionId, TaskKey
 
 from durahub_sqlite.bulk import id_list, run_rows
 from durahub_sqlite.changes import PUT_INSTANCES
-from durahub_sqlite.rows import SELECTED, InstanceRow, record_of, values_of
+from durahub_sqlite.limits import ACTIVITIES, INSTANCES, find_admitted
+from durahub_sqlite.rows import InstanceRow, record_of, values_of
 from durahub_sqlite.sessions import LiveSession, require_alive
-
-DUE_INSTANCES = f"""
-SELECT {SELECTED} FROM instances AS i
-WHERE i.app_id = ? AND i.owner IS NULL AND i.wake_at <= ?
-ORDER BY i.wake_at, i.instance LIMIT ?
-"""  # noqa: S608 - made of constants
 
 NEXT_DUE = """
 SELECT wake_at FROM instances
 WHERE app_id = ? AND owner IS NULL AND wake_at IS NOT NULL
+ORDER BY wake_at LIMIT 1
+"""
+
+NEXT_LATER = """
+SELECT wake_at FROM instances
+WHERE app_id = ? AND owner IS NULL AND wake_at > ?
 ORDER BY wake_at LIMIT 1
 """
 
@@ -59,13 +60,6 @@ WHERE t.instance = c.value AND t.timer_id IN (
   ORDER BY w.due_at, w.timer_id LIMIT {MESSAGES_PER_CLAIM})
 ORDER BY t.instance, t.due_at, t.timer_id
 """  # noqa: S608 - made of constants
-
-FREE_ACTIVITIES = """
-SELECT a.activity, i.app_id, i.instance_id, a.execution_id, a.task_id, a.app_id, a.name, a.payload
-FROM activities AS a CROSS JOIN instances AS i ON i.instance = a.instance
-WHERE a.app_id = ? AND a.owner IS NULL
-ORDER BY a.activity LIMIT ?
-"""
 
 OWN_ACTIVITIES = (
     "UPDATE activities SET owner = ? WHERE activity IN (SELECT value FROM json_each(?))"
@@ -91,10 +85,11 @@ def claim_instances(
 ) -> tuple[InstanceClaims, Claimed]:
     """Take due, unowned instances of the session's application, longest due first."""
     session = require_alive(connection, session_id)
-    rows = [
-        InstanceRow(*columns)
-        for columns in connection.execute(DUE_INSTANCES, (session.app_id, now, limit))
-    ]
+    if session.limits.instances:
+        found = find_admitted(connection, session, INSTANCES, limit + 1, now)
+    else:
+        found = connection.execute(INSTANCES.claimable, (session.app_id, now, limit)).fetchall()
+    rows = [InstanceRow(*columns) for columns in found[:limit]]
     sound = decode_sound(rows)
     numbers = tuple(row.instance for row, _ in sound)
     if sound:
@@ -103,7 +98,7 @@ def claim_instances(
     run_rows(connection, PUT_INSTANCES, [values_of(row) for row in rows if row.wake_at is None])
     claims = InstanceClaims(
         instances=hand_over(connection, sound, now),
-        next_due_at=_next_due_at(connection, session, now),
+        next_due_at=None if len(found) > limit else _next_due_at(connection, session, now),
         now=from_micros(now),
     )
     return claims, Claimed(session.number, instances=numbers)
@@ -114,7 +109,10 @@ def claim_activities(
 ) -> tuple[tuple[ActivityTask, ...], Claimed]:
     """Take unowned activity tasks of the session's application, oldest first."""
     session = require_alive(connection, session_id)
-    found = connection.execute(FREE_ACTIVITIES, (session.app_id, limit)).fetchall()
+    if session.limits.activities:
+        found = find_admitted(connection, session, ACTIVITIES, limit)
+    else:
+        found = connection.execute(ACTIVITIES.claimable, (session.app_id, limit)).fetchall()
     numbers = tuple(row[0] for row in found)
     if numbers:
         own_activities(connection, session, numbers)
@@ -176,7 +174,11 @@ def hand_over(
 
 
 def _next_due_at(connection: sqlite3.Connection, session: LiveSession, now: int) -> datetime | None:
-    row = connection.execute(NEXT_DUE, (session.app_id,)).fetchone()
+    if session.limits.instances:
+        # What is due and was not claimed waits for a place, and not for a moment.
+        row = connection.execute(NEXT_LATER, (session.app_id, now)).fetchone()
+    else:
+        row = connection.execute(NEXT_DUE, (session.app_id,)).fetchone()
     return None if row is None or row[0] <= now else from_micros(row[0])
 
 

@@ -65,7 +65,7 @@ def release(batch: Batch, operation: ReleaseInstance) -> Result:
     row = batch.owned_instance(operation.key)
     if row is None:
         return NotOwner()
-    row.owner = None
+    batch.give_back(row)
     if operation.not_before is not None:
         row.not_before = to_micros(operation.not_before)
     batch.change(row)
@@ -77,6 +77,7 @@ def park(batch: Batch, operation: ParkInstance) -> Result:
     row = batch.owned_instance(operation.key)
     if row is None:
         return NotOwner()
+    batch.give_back(row)
     row.park(operation.reason)
     row.last_updated_at = to_micros(operation.updated_at)
     row.revision += 1

@@ -9,6 +9,7 @@ Decisions that the tables show:
 - Only what has ended has a `completed_at`.
 - Times are microseconds since 1970 in UTC. Owners are numbers of sessions.
 - There are no foreign keys: one writer, whose statements say what belongs together.
+- The limits of a session are text, because nothing but its own claims reads them.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ _VERSION_1 = (
       session_id TEXT NOT NULL UNIQUE,
       app_id TEXT NOT NULL,
       holder TEXT NOT NULL,
+      limits TEXT,
       started_at INTEGER NOT NULL,
       ended_at INTEGER
     ) STRICT
@@ -139,6 +141,16 @@ _STEPS = (_VERSION_1,)
 
 SCHEMA_VERSION = len(_STEPS)
 
+_BY_NAME = {
+    "instances_due_by_name": (
+        "instances (app_id, name, wake_at) WHERE owner IS NULL AND wake_at IS NOT NULL"
+    ),
+    "instances_owned_by_name": "instances (owner, name) WHERE owner IS NOT NULL",
+    "activities_free_by_name": "activities (app_id, name) WHERE owner IS NULL",
+    "activities_owned_by_name": "activities (owner, name) WHERE owner IS NOT NULL",
+}
+"""Indexes that only limits by name need."""
+
 TABLES = (
     "meta",
     "sessions",
@@ -208,6 +220,19 @@ def upgrade(connection: sqlite3.Connection, now: int, place: str) -> None:
         " WHERE schema_version <> excluded.schema_version",
         (SCHEMA_VERSION, now),
     )
+
+
+def index_names(connection: sqlite3.Connection, *, instances: bool, activities: bool) -> None:
+    """Have the indexes that limits by name need, if there are such limits, and only then.
+
+    They are no part of a version: whoever starts with such limits makes them, in about a second for a
+    million rows that wait, and whoever starts without removes them.
+    """
+    for index, columns in _BY_NAME.items():
+        if instances if columns.startswith("instances") else activities:
+            connection.execute(f"CREATE INDEX IF NOT EXISTS {index} ON {columns}")
+        else:
+            connection.execute(f"DROP INDEX IF EXISTS {index}")
 
 
 def drop(connection: sqlite3.Connection) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import NamedTuple
 
-from durahub.backend import Session
+from durahub.backend import NO_LIMITS, ClaimLimit, ClaimLimits, Session
 from durahub.errors import BackendError, SessionFencedError
 from durahub.types import InstanceKey, SessionId, TaskKey
 
 from durahub_sqlite.bulk import id_list
+from durahub_sqlite.schema import index_names
 
-_ALIVE = "SELECT session, app_id FROM sessions WHERE session_id = ? AND ended_at IS NULL"
+_ALIVE = "SELECT session, app_id, limits FROM sessions WHERE session_id = ? AND ended_at IS NULL"
 
 _OTHERS_ALIVE = "SELECT session, session_id FROM sessions WHERE ended_at IS NULL ORDER BY session"
 
-_REGISTER = "INSERT INTO sessions (session_id, app_id, holder, started_at) VALUES (?, ?, ?, ?)"
+_REGISTER = """
+INSERT INTO sessions (session_id, app_id, holder, limits, started_at) VALUES (?, ?, ?, ?, ?)
+"""
 
 _END = "UPDATE sessions SET ended_at = ? WHERE session = ?"
 
@@ -49,10 +54,12 @@ class LiveSession(NamedTuple):
     Attributes:
         number: How rows name it as their owner.
         app_id: The application that it claims for.
+        limits: What its claims respect.
     """
 
     number: int
     app_id: str
+    limits: ClaimLimits = NO_LIMITS
 
 
 def require_alive(connection: sqlite3.Connection, session_id: SessionId) -> LiveSession:
@@ -67,7 +74,8 @@ def require_alive(connection: sqlite3.Connection, session_id: SessionId) -> Live
             f"session {session_id!r} is not alive in this task hub; nothing was written:"
             " register a new one"
         )
-    return LiveSession(*row)
+    number, app_id, limits = row
+    return LiveSession(number, app_id, NO_LIMITS if limits is None else _parse_limits(limits))
 
 
 def register(connection: sqlite3.Connection, session: Session, now: int) -> tuple[SessionId, ...]:
@@ -79,12 +87,20 @@ def register(connection: sqlite3.Connection, session: Session, now: int) -> tupl
     ended = connection.execute(_OTHERS_ALIVE).fetchall()
     for number, _ in ended:
         _end(connection, number, now)
+    limits = _limits_text(session.limits) if session.limits else None
     try:
-        connection.execute(_REGISTER, (session.session_id, session.app_id, session.holder, now))
+        connection.execute(
+            _REGISTER, (session.session_id, session.app_id, session.holder, limits, now)
+        )
     except sqlite3.IntegrityError as error:
         raise BackendError(
             f"session id {session.session_id!r} has been used before; ids of sessions are unique for ever"
         ) from error
+    index_names(
+        connection,
+        instances=bool(session.limits.instances.by_name),
+        activities=bool(session.limits.activities.by_name),
+    )
     return tuple(SessionId(session_id) for _, session_id in ended)
 
 
@@ -126,6 +142,18 @@ def release_listed(
         connection.execute(_FREE_INSTANCES_LISTED, (id_list(instances), number))
     if activities:
         connection.execute(_FREE_ACTIVITIES_LISTED, (id_list(activities), number))
+
+
+def _limits_text(limits: ClaimLimits) -> str:
+    kinds = {"instances": limits.instances, "activities": limits.activities}
+    return json.dumps(
+        {kind: {"total": one.total, "by_name": dict(one.by_name)} for kind, one in kinds.items()}
+    )
+
+
+@lru_cache(maxsize=8)
+def _parse_limits(text: str) -> ClaimLimits:
+    return ClaimLimits(**{kind: ClaimLimit(**limit) for kind, limit in json.loads(text).items()})
 
 
 def _end(connection: sqlite3.Connection, number: int, now: int) -> None:

@@ -27,6 +27,7 @@ def commit_turn(batch: Batch, turn: CommitTurn) -> Result:
     existing = tuple(record_of(occupant) for occupant in occupants if occupant is not None)
     if existing:
         return ChildrenExist(existing=existing)
+    batch.give_back(row)
     _update_row(row, turn)
     _remove_consumed(batch, row, turn)
     _append_history(batch, row, turn)
@@ -49,7 +50,6 @@ def _update_row(row: InstanceRow, turn: CommitTurn) -> None:
     row.parked_reason = None
     row.not_before = None
     row.pending_at = None
-    row.owner = None
 
 
 def _remove_consumed(batch: Batch, row: InstanceRow, turn: CommitTurn) -> None:

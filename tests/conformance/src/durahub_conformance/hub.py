@@ -9,11 +9,13 @@ from itertools import count
 from typing import Any
 
 from durahub.backend import (
+    NO_LIMITS,
     NO_ROOM,
     ActivityTask,
     Applied,
     Backend,
     ClaimedInstance,
+    ClaimLimits,
     CreateInstance,
     InstanceClaims,
     InstanceCreated,
@@ -86,7 +88,9 @@ class Hub:
         for backend in self._opened:
             await backend.close()
 
-    def new_session(self, *, app_id: AppId = APP, mortal: bool = False) -> Session:
+    def new_session(
+        self, *, app_id: AppId = APP, mortal: bool = False, limits: ClaimLimits = NO_LIMITS
+    ) -> Session:
         """Return a session that is not registered; a mortal one is overdue after one moment."""
         number = next(self._numbers)
         time_to_live = self.moment if mortal else 10_000 * self.moment
@@ -95,18 +99,21 @@ class Hub:
             app_id=app_id,
             time_to_live=time_to_live,
             holder=f"holder {number}",
+            limits=limits,
         )
 
-    async def join(self, *, app_id: AppId = APP, mortal: bool = False) -> SessionId:
+    async def join(
+        self, *, app_id: AppId = APP, mortal: bool = False, limits: ClaimLimits = NO_LIMITS
+    ) -> SessionId:
         """Register a session."""
-        session = self.new_session(app_id=app_id, mortal=mortal)
+        session = self.new_session(app_id=app_id, mortal=mortal, limits=limits)
         await self.backend.register(session)
         return session.session_id
 
-    async def fence(self, mortal: SessionId) -> SessionId:
+    async def fence(self, mortal: SessionId, *, limits: ClaimLimits = NO_LIMITS) -> SessionId:
         """Have a mortal session fenced by a new one, and return the new one."""
         await self.wait(2)
-        session = self.new_session()
+        session = self.new_session(limits=limits)
         heartbeat = await self.backend.register(session)
         assert mortal in heartbeat.fenced
         return session.session_id

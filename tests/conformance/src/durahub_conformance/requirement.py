@@ -31,20 +31,21 @@ class Requirement:
     Attributes:
         law: The law.
         test: The test function.
-        needs: Name of the capability without which the law does not apply.
+        needs: Names of the capabilities without which the law does not apply.
         without: Name of the capability with which the law does not apply.
     """
 
     law: Law
     test: Callable[..., Any]
-    needs: str | None
+    needs: tuple[str, ...]
     without: str | None
 
     def obstacle(self, capabilities: Capabilities) -> str | None:
         """Return why the law does not apply to a backend, or None if it does."""
-        if self.needs is not None:
-            support: Support = getattr(capabilities, self.needs)
-            return None if support else f"not {self.needs}: {support.reason}"
+        for name in self.needs:
+            support: Support = getattr(capabilities, name)
+            if not support:
+                return f"not {name}: {support.reason}"
         if self.without is not None and getattr(capabilities, self.without):
             return f"only where a backend is not {self.without}"
         return None
@@ -55,9 +56,12 @@ REGISTRY: dict[str, Requirement] = {}
 
 
 def requirement(
-    requirement_id: str, *, needs: str | None = None, without: str | None = None
+    requirement_id: str, *, needs: str = "", without: str | None = None
 ) -> Callable[[Test], Test]:
     """Mark a test as the proof of a requirement; its docstring is the law.
+
+    Of capabilities, `needs` names those without which the law does not apply, with spaces in between, and
+    `without` one with which it does not.
 
     The test runs in asyncio whatever the mode of the vendor's own tests.
     """
@@ -71,7 +75,7 @@ def requirement(
         if not text:
             raise ValueError(f"requirement {requirement_id} has no law")
         REGISTRY[requirement_id] = Requirement(
-            law=Law(requirement_id, text), test=test, needs=needs, without=without
+            law=Law(requirement_id, text), test=test, needs=tuple(needs.split()), without=without
         )
         marked: Test = pytest.mark.requirement(requirement_id)(test)
         in_asyncio: Test = pytest.mark.asyncio(loop_scope="function")(marked)

@@ -12,10 +12,12 @@ from . import (
     ended,
     fields,
     lifecycle,
+    limits,
     reading,
     refusals,
     sessions,
     turns,
+    vacancies,
 )
 from .registry import MUTANTS, Mutant
 
@@ -30,8 +32,10 @@ __all__ = [
     "ended",
     "fields",
     "lifecycle",
+    "limits",
     "reading",
     "refusals",
     "sessions",
     "turns",
+    "vacancies",
 ]

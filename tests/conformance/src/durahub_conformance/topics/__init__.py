@@ -11,6 +11,7 @@ from durahub_conformance.topics.ended import EndedRequirements
 from durahub_conformance.topics.giveback import ParkRequirements, ReleaseRequirements
 from durahub_conformance.topics.hints import HintRequirements
 from durahub_conformance.topics.lifecycle import LifecycleRequirements
+from durahub_conformance.topics.limits import LimitRequirements
 from durahub_conformance.topics.purge import PurgeRequirements
 from durahub_conformance.topics.queries import HistoryRequirements, QueryRequirements
 from durahub_conformance.topics.refusals import RefusalRequirements
@@ -19,6 +20,7 @@ from durahub_conformance.topics.sessions import SessionRequirements
 from durahub_conformance.topics.texts import TextRequirements
 from durahub_conformance.topics.timers import TimerRequirements
 from durahub_conformance.topics.turns import TurnRequirements
+from durahub_conformance.topics.vacancies import VacancyRequirements
 
 TOPICS = (
     LifecycleRequirements,
@@ -40,6 +42,8 @@ TOPICS = (
     TextRequirements,
     BatchRequirements,
     RoomRequirements,
+    LimitRequirements,
+    VacancyRequirements,
     CancellationRequirements,
     HintRequirements,
 )
