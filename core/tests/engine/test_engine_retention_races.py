@@ -275,6 +275,21 @@ async def test_failing_store_delays_and_loses_nothing(
         setattr(backend, when, nothing)
 
 
+async def test_after_an_outage_purges_go_on_at_once() -> None:
+    clock, backend = ManualClock(), WatchedBackend()
+    await seed(backend.store, *numbered(500), ended_at=clock.now() - HOUR)
+
+    async def last(name: str) -> None:
+        if name == "apply" and purges_of(engine):
+            clock.advance(HOUR)
+
+    backend.before = last
+    async with running(
+        backend, clock=clock, retention=keep(HOUR), retention_sweep=FOR_EVER
+    ) as engine:
+        await until(lambda: not left(engine))
+
+
 async def test_store_that_is_down_is_asked_less_and_less(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,9 @@ PURGED_PER_SWEEP = 10_000
 SHORTEST_PAUSE_S = 0.5
 """Time between two sweeps of one status: what becomes due meanwhile is removed together."""
 
+LONGEST_BREAK_S = 1.0
+"""Longest break after a batch of purges, however long it took."""
+
 SEEN_BY_ALL = timedelta(seconds=0.5)
 """Least time between an end and its removal where calls in other sidecars may wait for the end."""
 
@@ -189,8 +192,9 @@ class Retention:
         ):
             began_s = self._clock.monotonic_s()
             removed += await self._remove(due, portion)
-            # Half of the time at least belongs to the others that use the lane.
-            await asyncio.sleep(self._clock.monotonic_s() - began_s)
+            # Half of the time at least belongs to the others that use the lane. Not after an outage.
+            took_s = self._clock.monotonic_s() - began_s
+            await asyncio.sleep(min(took_s, LONGEST_BREAK_S))
         return removed, len(expiry.expired) == limit
 
     async def _remove(self, due: _Round, portion: Sequence[InstanceRecord]) -> int:
