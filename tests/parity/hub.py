@@ -122,7 +122,6 @@ class Sidecar:
                 yield worker
             finally:
                 task.cancel()
-                # What it is about to answer must not meet a closed channel.
                 await asyncio.wait([task])
                 await worker.channel.close()
         if self._is_running:

@@ -55,8 +55,10 @@ def scheduled(number: int) -> pb.HistoryEvent:
     return event("taskScheduled", pb.TaskScheduledEvent(name="charge"), number=number)
 
 
-def timer_created(number: int, waits_for: str | None = None) -> pb.HistoryEvent:
-    body = pb.TimerCreatedEvent(fireAt=FOREVER)
+def timer_created(
+    number: int, waits_for: str | None = None, *, at: datetime | None = None
+) -> pb.HistoryEvent:
+    body = pb.TimerCreatedEvent(fireAt=FOREVER if at is None else to_timestamp(at))
     if waits_for is not None:
         body.externalEvent.name = waits_for
     return event("timerCreated", body, number=number)

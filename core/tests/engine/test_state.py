@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from datetime import datetime
 
 from durahub.engine.state import InstanceState, Wait, fold, resolved_wait, scheduled_wait
 from durahub.protocol import messages as pb
@@ -12,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from .making import (
+    NOW,
+    SECOND,
     child_completed,
     child_created,
     child_failed,
@@ -122,6 +125,32 @@ def test_settle_of_one_kind_leaves_the_same_number_of_another_kind_open() -> Non
 def test_resolve_before_schedule_never_reopens_the_wait() -> None:
     state = fold(raws([task_completed(4), scheduled(4)]))
     assert state.open == set()
+
+
+@quickly
+@given(
+    st.lists(st.tuples(ids, st.integers(0, 50))), st.lists(st.tuples(ids, st.booleans())), st.data()
+)
+def test_next_due_at_is_that_of_the_earliest_open_timer(
+    created: list[tuple[int, int]], fired: list[tuple[int, bool]], data: st.DataObject
+) -> None:
+    """Timers may be created anew after they fired, and asked for at any time."""
+    state, due_at = InstanceState(), dict[int, datetime]()
+    for number, second in created:
+        if number not in due_at:
+            due_at[number] = NOW + second * SECOND
+            state.apply(timer_created(number, at=due_at[number]))
+        if data.draw(st.booleans()):
+            assert state.next_due_at() == min(due_at.values(), default=None)
+        for other, happens in fired:
+            if happens and due_at.pop(other, None) is not None:
+                state.apply(timer_fired(other))
+    assert state.next_due_at() == min(due_at.values(), default=None)
+
+
+def test_next_due_at_of_timers_that_never_come_is_none() -> None:
+    state = fold(raws([started(), timer_created(1), timer_created(2, waits_for="go")]))
+    assert state.next_due_at() is None
 
 
 def test_raise_with_several_waits_takes_the_oldest_of_that_name() -> None:

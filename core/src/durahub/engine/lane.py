@@ -29,7 +29,7 @@ from durahub.backend import (
     Result,
     Room,
 )
-from durahub.clock import END_OF_TIME, Clock
+from durahub.clock import Clock
 from durahub.engine.batches import exclusive_keys
 from durahub.engine.retry import Backoff
 from durahub.errors import (
@@ -134,6 +134,10 @@ class StoreLane:
         """Look for due work soon: something may have become due, or there is room for more."""
         self._look = True
         self._wake.set()
+
+    def expect(self, due_at: datetime) -> None:
+        """Look for due work at a moment: what was just given back becomes due then by itself."""
+        self._look_by((due_at - self._clock.now()).total_seconds())
 
     def room_freed(self) -> None:
         """Look for due work if some may have been left for want of room."""
@@ -243,7 +247,7 @@ class StoreLane:
             )
         self._intake.accept(applied.instances, applied.activities)
         self._note_leftovers(room, len(applied.instances), len(applied.activities))
-        self._expect(operations)
+        self._expect_starts(operations)
         if self._is_limited:
             # It may have given back a place that something older waits for, and never claims past that.
             self._look = True
@@ -306,21 +310,25 @@ class StoreLane:
         if claims.next_due_at is not None:
             self._look_by((claims.next_due_at - claims.now).total_seconds())
 
-    def _expect(self, operations: Sequence[Operation]) -> None:
-        """Look again when something that was just written becomes due by itself."""
-        moments = [moment for op in operations for moment in _due_moments(op)]
+    def _expect_starts(self, operations: Sequence[Operation]) -> None:
+        """Look again when something that was just created is to start."""
+        moments = [
+            creation.not_before
+            for operation in operations
+            for creation in _creations(operation)
+            if creation.not_before is not None
+        ]
         if moments:
             self._look_by((min(moments) - self._clock.now()).total_seconds())
 
     def _look_by(self, delay_s: float) -> None:
-        self._next_look_s = min(self._next_look_s, self._clock.monotonic_s() + max(0.0, delay_s))
+        moment_s = self._clock.monotonic_s() + max(0.0, delay_s)
+        if moment_s < self._next_look_s:
+            self._next_look_s = moment_s
+            self._wake.set()
 
 
-def _due_moments(operation: Operation) -> list[datetime]:
-    moments: list[datetime | None] = []
+def _creations(operation: Operation) -> Sequence[CreateInstance]:
     if isinstance(operation, CreateInstance):
-        moments.append(operation.not_before)
-    elif isinstance(operation, CommitTurn):
-        moments.extend(timer.due_at for timer in operation.timers)
-        moments.extend(child.not_before for child in operation.children)
-    return [moment for moment in moments if moment is not None and moment < END_OF_TIME]
+        return (operation,)
+    return operation.children if isinstance(operation, CommitTurn) else ()

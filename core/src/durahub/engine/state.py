@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
+from heapq import heappop, heappush
 from typing import Literal, NamedTuple, NewType
 
+from durahub.clock import END_OF_TIME
 from durahub.engine.events import remembered_requests
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil
@@ -70,6 +72,7 @@ class InstanceState:
         open: What is scheduled and not resolved.
         settled: What was resolved or cancelled, and not scheduled again since.
         early: What was resolved before it was scheduled.
+        due_at: When open timers are due, by event id; those that never are have no place here.
         event_timers: Open timers that stand for waits on external events, by upper-cased event name,
             oldest first (Dapr matches them in this order).
         requests: External events and requests to terminate, suspend or resume, in the history or shortly
@@ -88,6 +91,7 @@ class InstanceState:
     open: set[Wait] = field(default_factory=set)
     settled: set[Wait] = field(default_factory=set)
     early: set[Wait] = field(default_factory=set)
+    due_at: dict[int, datetime] = field(default_factory=dict)
     event_timers: dict[str, deque[int]] = field(default_factory=dict)
     requests: dict[RequestIdentity, int] = field(default_factory=dict)
     children: list[ChildRef] = field(default_factory=list)
@@ -97,6 +101,7 @@ class InstanceState:
     stalls: set[str] = field(default_factory=set)
     version_name: str | None = None
     events: int = 0
+    _by_time: list[tuple[datetime, int]] = field(default_factory=list, compare=False)
 
     def apply(self, event: pb.HistoryEvent) -> None:
         """Take one more committed event into account."""
@@ -117,8 +122,25 @@ class InstanceState:
         if wait in self.open:
             self.open.discard(wait)
             self.settled.add(wait)
+            if wait.kind == "timer":
+                self.due_at.pop(wait.event_id, None)
         elif wait not in self.settled:
             self.early.add(wait)
+
+    def await_timer(self, event_id: int, due_at: datetime) -> None:
+        """Note when an open timer is due."""
+        if due_at < END_OF_TIME:
+            self.due_at[event_id] = due_at
+            heappush(self._by_time, (due_at, event_id))
+
+    def next_due_at(self) -> datetime | None:
+        """Return when the earliest open timer is due; None if none ever is."""
+        while self._by_time:
+            due_at, event_id = self._by_time[0]
+            if self.due_at.get(event_id) == due_at:
+                return due_at
+            heappop(self._by_time)
+        return None
 
 
 def fold(history: Iterable[bytes]) -> InstanceState:
@@ -232,6 +254,8 @@ def _on_timer(state: InstanceState, event: pb.HistoryEvent) -> None:
     # In the history of a rerun every timer stands behind its firing, and fires once more (Dapr).
     state.early.discard(Wait("timer", event.eventId))
     _on_scheduled(state, event)
+    if Wait("timer", event.eventId) in state.open:
+        state.await_timer(event.eventId, from_timestamp_ceil(event.timerCreated.fireAt))
     if event.timerCreated.WhichOneof("origin") == "externalEvent":
         name = event.timerCreated.externalEvent.name.upper()
         state.event_timers.setdefault(name, deque()).append(event.eventId)

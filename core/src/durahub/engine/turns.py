@@ -263,7 +263,10 @@ class TurnRunner:
             )
         elif commit.next_generation is None:
             resident.absorb(record.revision, commit.history, outcome.history)
+            due_at = resident.state.next_due_at()
             self._services.residents.put(commit.key, resident)
+            if due_at is not None:
+                self._services.lane.expect(due_at)
 
     async def _custom_status(self, plan: TurnPlan) -> str | None:
         (view,) = await self._services.backend.get([plan.claimed.record.key], payloads=True)
