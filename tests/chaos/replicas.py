@@ -15,12 +15,11 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from tests.chaos.workload import FLOWS, step
 from tests.e2e.processes import LogBook
 from tests.e2e.sidecar import Setup, Sidecar
 from tests.parity.client import Client
 from tests.parity.worker import Worker
-
-from tests.chaos.workload import FLOWS, step
 
 READY_S = 60.0
 RECONNECT_S = 0.2
