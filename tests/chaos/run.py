@@ -110,7 +110,8 @@ class Chaos:
             try:
                 return await call(replica)
             except Refused as error:
-                assert error.code in _TRANSIENT, error
+                if error.code not in _TRANSIENT:
+                    raise
             await asyncio.sleep(0.05 + 0.1 * self._source.random())
 
     async def _rage(self, each: int, pause_s: float) -> None:
