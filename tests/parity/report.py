@@ -87,7 +87,14 @@ def _section(path: Path) -> Section:
     found = tomllib.loads(path.read_text())
     name = found["name"]
     lines = {f"{name}/{line}": text for line, text in found["lines"].items()}
-    return Section(name, found["title"], found.get("text", ""), lines, found.get("decisions", []))
+    return Section(
+        name,
+        found["title"],
+        found.get("text", ""),
+        lines,
+        found.get("later", {}),
+        found.get("decisions", []),
+    )
 
 
 def render(sections: Sequence[Section], ledger: Ledger) -> str:
