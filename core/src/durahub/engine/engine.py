@@ -233,8 +233,6 @@ class Engine:
                 await asyncio.sleep(self._options.safety_poll.total_seconds())
 
     async def _look_for_lost_hints(self) -> None:
-        if not self._backend.capabilities.multi_process:
-            return  # whatever changes is changed by this process, which knows
         while True:
             await asyncio.sleep(self._options.safety_poll.total_seconds())
             try:

@@ -13,6 +13,7 @@ from durahub.backend import (
     Backend,
     ChildrenExist,
     ClaimedInstance,
+    CommitTurn,
     InstanceRecord,
     ParkInstance,
     ReleaseInstance,
@@ -36,7 +37,7 @@ from durahub.engine.events import execution_stalled
 from durahub.engine.frames import oversize, oversize_activity, turn_frame
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
-from durahub.engine.residents import Resident, Residents
+from durahub.engine.residents import InstanceLostError, Resident, Residents
 from durahub.engine.state import RequestIdentity
 from durahub.engine.streams import ItemName
 from durahub.engine.turn import TurnPlan, plan_turn
@@ -101,6 +102,8 @@ class TurnRunner:
                 return
             plan = plan_turn(resident.state, claimed, self._services.clock.now())
             await self._execute(plan, resident)
+        except InstanceLostError:
+            _warn_of_loss(claimed.record.key)
         except NoWorkerError:
             await self._services.lane.write(ReleaseInstance(key=claimed.record.key))
         except (DecodeError, InvalidResponseError, BackendCorruptionError) as error:
@@ -166,11 +169,29 @@ class TurnRunner:
             log.info("dropping event", extra={"instance_id": instance_id, "event": line})
         result = await self._commit(outcome)
         if not isinstance(result, TurnCommitted):
-            log.warning("turn lost its instance", extra={"instance_id": instance_id})
+            _warn_of_loss(outcome.commit.key)
+            await self._tell_after_refusal(outcome.commit, taken)
             return
         record = replace(claimed.record, status=outcome.commit.status, revision=result.revision)
         self._keep(record, resident, outcome)
         self._services.watchers.tell(record.key, record, taken=taken)
+
+    async def _tell_after_refusal(
+        self, commit: CommitTurn, taken: Collection[RequestIdentity]
+    ) -> None:
+        """Tell waiting calls how an instance stands whose commit was refused.
+
+        It may have been refused because it had taken effect before, and the answer was lost: then nobody
+        else tells of it.
+        """
+        (view,) = await self._services.backend.get([commit.key])
+        record = None if view is None else view.record
+        is_ours = (
+            record is not None
+            and record.revision == commit.revision + 1
+            and record.last_updated_at == commit.updated_at
+        )
+        self._services.watchers.tell(commit.key, record, taken=taken if is_ours else ())
 
     async def _outcome(self, plan: TurnPlan, resident: Resident) -> TurnOutcome | Stall:
         context = self._context(plan.claimed.record.key)
@@ -263,6 +284,10 @@ class TurnRunner:
 
     def _context(self, key: InstanceKey) -> TurnContext:
         return TurnContext(key.app_id, self._services.clock.now(), _new_id)
+
+
+def _warn_of_loss(key: InstanceKey) -> None:
+    log.warning("turn lost its instance", extra={"instance_id": key.instance_id})
 
 
 def _new_id() -> str:
