@@ -212,3 +212,11 @@ class Client:
     async def kinds(self, instance_id: str) -> list[str | None]:
         """Return the kinds of the events of an instance's history, in order."""
         return [event.WhichOneof("eventType") for event in await self.history(instance_id)]
+
+    async def until_kind(self, instance_id: str, kind: str, count: int = 1) -> None:
+        """Return when an instance's history has so many events of a kind."""
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                if (await self.kinds(instance_id)).count(kind) >= count:
+                    return
+                await asyncio.sleep(0.01)

@@ -111,6 +111,7 @@ class Sidecar:
                 yield worker
             finally:
                 task.cancel()
+                await asyncio.wait([task])
                 await worker.channel.close()
         if self._is_running:
             await until(lambda: self.engine.connected_workers <= before)
