@@ -73,11 +73,13 @@ async def test_turn_after_a_conflict_is_computed_again(hub: Hub) -> None:
     async def work(request: pb.ActivityRequest) -> str | None:
         return request.input.value + request.name
 
-    async with hub.sidecar() as sidecar:
-        async with sidecar.worker(activities=work, raw=interfering(sidecar)) as worker:
-            await sidecar.client.start("Flow", "a")
-            assert await sidecar.client.output("a") == "firstsecond"
-            kinds = await sidecar.client.kinds("a")
+    async with (
+        hub.sidecar() as sidecar,
+        sidecar.worker(activities=work, raw=interfering(sidecar)) as worker,
+    ):
+        await sidecar.client.start("Flow", "a")
+        assert await sidecar.client.output("a") == "firstsecond"
+        kinds = await sidecar.client.kinds("a")
     step = ["taskScheduled", "workflowStarted", "taskCompleted"]
     assert kinds == ["workflowStarted", "executionStarted", *step * 2, "executionCompleted"]
     assert worker.task_names() == ["first", "second"]
