@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
@@ -38,6 +38,7 @@ from durahub.engine.frames import oversize, oversize_activity, turn_frame
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
 from durahub.engine.residents import InstanceLostError, Resident, Residents
+from durahub.engine.stalled import Retrials
 from durahub.engine.state import RequestIdentity
 from durahub.engine.streams import ItemName
 from durahub.engine.turn import TurnPlan, plan_turn
@@ -62,7 +63,7 @@ class TurnServices:
         dispatcher: Where workers are asked.
         residents: Histories at hand.
         watchers: Whom to tell.
-        retry_parked: Gives parked instances another try.
+        retrials: Gives parked instances another try.
         clock: Time of events.
         options: Settings.
     """
@@ -72,7 +73,7 @@ class TurnServices:
     dispatcher: Dispatcher
     residents: Residents
     watchers: Watchers
-    retry_parked: Callable[[], None]
+    retrials: Retrials
     clock: Clock
     options: EngineOptions
 
@@ -132,6 +133,7 @@ class TurnRunner:
             },
         )
         now = self._services.clock.now()
+        self._services.retrials.note(record, len(history))
         await self._services.lane.write(
             ParkInstance(key=record.key, reason=reason, updated_at=now, history=history)
         )
@@ -152,7 +154,7 @@ class TurnRunner:
             await self._stall(plan, outcome)
             if self._may_be_done_by_others(outcome.refused_by):
                 # Somebody came too late for this turn, and too early to find it parked.
-                self._services.retry_parked()
+                self._services.retrials.try_again(plan.claimed.record.key)
             return
         outcome = await self._reach_below_ended(plan, outcome)
         await self._finish(plan.claimed, resident, outcome, plan.admission.requests)
