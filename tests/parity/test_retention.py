@@ -192,7 +192,7 @@ async def test_stalled_instance_is_left_alone(hub: Hub, misfit: Misfit, *, reuse
             async with sidecar.worker(flow):
                 await end(sidecar.client, "a", "TERMINATED")
         await stall(sidecar, misfit)
-        async with sidecar.worker({"Other": flow}):
+        async with sidecar.worker({"Flow": misfit.bad, "Other": flow}):
             await sidecar.client.start("Other", "later", "TERMINATED")
             await sidecar.client.terminate("later")
         await gone(sidecar.client, "later")
