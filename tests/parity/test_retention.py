@@ -16,7 +16,8 @@ from tests.parity.hub import Hub
 from tests.parity.stalling import PATCH, VERSION, Misfit, stall
 from tests.parity.store import NOTHING, remains
 
-SOON, NEVER = timedelta(seconds=0.6), timedelta(hours=168)
+SOON, LATER, NEVER = timedelta(seconds=0.6), timedelta(seconds=1.5), timedelta(hours=168)
+"""`LATER` is for tests that look at an instance before it goes."""
 
 
 def keeping(**periods: timedelta) -> dict[str, object]:
@@ -56,12 +57,12 @@ async def gone(client: Client, *instance_ids: str) -> None:
 
 @pytest.mark.parity("retention/base")
 async def test_instance_is_kept_for_its_time(hub: Hub) -> None:
-    async with hub.sidecar(**keeping(any_terminal=SOON)) as sidecar, sidecar.worker(flow):
+    async with hub.sidecar(**keeping(any_terminal=LATER)) as sidecar, sidecar.worker(flow):
         await end(sidecar.client, "a")
         ended_at = (await sidecar.client.finished("a")).completedTimestamp.ToDatetime(UTC)
         assert await sidecar.client.ids() == ["a"]
         await gone(sidecar.client, "a")
-        assert datetime.now(UTC) - ended_at >= SOON
+        assert datetime.now(UTC) - ended_at >= LATER
         assert await sidecar.client.ids() == []
     assert vars(await remains(hub)) == NOTHING
 
@@ -120,7 +121,7 @@ async def test_long_time_keeps(hub: Hub) -> None:
 
 @pytest.mark.parity("retention/manually")
 async def test_purge_by_hand_leaves_nothing_to_the_policy(hub: Hub) -> None:
-    async with hub.sidecar(**keeping(any_terminal=SOON)) as sidecar, sidecar.worker(flow):
+    async with hub.sidecar(**keeping(any_terminal=LATER)) as sidecar, sidecar.worker(flow):
         await end(sidecar.client, "a", "TERMINATED")
         assert await sidecar.client.purge("a") == 1
         await end(sidecar.client, "later", "TERMINATED")
@@ -162,7 +163,7 @@ async def test_instance_that_ended_long_ago_is_removed_once(hub: Hub) -> None:
 
 @pytest.mark.parity("retention/retentionstuck", "reuseid/retention")
 async def test_new_run_is_kept_for_its_own_time(hub: Hub) -> None:
-    async with hub.sidecar(**keeping(any_terminal=SOON)) as sidecar, sidecar.worker(flow):
+    async with hub.sidecar(**keeping(any_terminal=LATER)) as sidecar, sidecar.worker(flow):
         await end(sidecar.client, "a", "TERMINATED")
         await sidecar.client.start("Flow", "a", "TERMINATED")
         await end(sidecar.client, "later", "TERMINATED")
@@ -172,7 +173,7 @@ async def test_new_run_is_kept_for_its_own_time(hub: Hub) -> None:
         ended = await sidecar.client.state("a")
         assert ended.output.value == "over"
         await gone(sidecar.client, "a")
-        assert datetime.now(UTC) - ended.completedTimestamp.ToDatetime(UTC) >= SOON
+        assert datetime.now(UTC) - ended.completedTimestamp.ToDatetime(UTC) >= LATER
 
 
 @pytest.mark.parametrize(
@@ -237,7 +238,7 @@ async def test_custom_status_does_not_matter(hub: Hub, custom_status: str | None
         ctx.custom_status = custom_status
         yield ctx.activity("work", "x")
 
-    async with hub.sidecar(**keeping(any_terminal=SOON)) as sidecar, sidecar.worker(with_status):
+    async with hub.sidecar(**keeping(any_terminal=LATER)) as sidecar, sidecar.worker(with_status):
         await sidecar.client.start("Flow", "a")
         state = await sidecar.client.finished("a")
         assert (state.customStatus.value or None) == (custom_status or None)
@@ -255,7 +256,7 @@ async def test_given_history_is_removed_too(hub: Hub) -> None:
         return str(len(ctx.request.propagatedHistory.chunks))
 
     flows = {"Flow": parent, "Child": child}
-    async with hub.sidecar(**keeping(any_terminal=SOON)) as sidecar, sidecar.worker(flows):
+    async with hub.sidecar(**keeping(any_terminal=LATER)) as sidecar, sidecar.worker(flows):
         await sidecar.client.start("Flow", "a")
         assert await sidecar.client.output("a") == "1"
         await gone(sidecar.client, "a", "kid")
