@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -133,6 +133,17 @@ class Client:
                 found = await self.get(instance_id, app=app)
                 if found.exists and status_name(found.workflowState.workflowStatus) == wanted:
                     return
+                await asyncio.sleep(0.01)
+
+    async def until_state(
+        self, instance_id: str, wanted: Callable[[pb.WorkflowState], bool]
+    ) -> pb.WorkflowState:
+        """Return the first state of an instance that is as wanted."""
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                state = await self.state(instance_id)
+                if wanted(state):
+                    return state
                 await asyncio.sleep(0.01)
 
     async def send(

@@ -130,6 +130,7 @@ class Context:
     unread: list[pb.HistoryEvent] = field(default_factory=list)
     keeps_events: bool = False
     recorded_patches: list[str] = field(default_factory=list)
+    patch_answers: dict[str, bool] = field(default_factory=dict)
     patches: list[str] = field(default_factory=list)
     version: str = ""
     _next_id: int = 0
@@ -211,10 +212,12 @@ class Context:
 
     def patched(self, name: str) -> bool:
         """Return whether the code may take the new way here, and remember that it did."""
-        if name not in self.recorded_patches and self.is_replaying:
-            return False
-        self.patches.append(name)
-        return True
+        answer = self.patch_answers.setdefault(
+            name, name in self.recorded_patches or not self.is_replaying
+        )
+        if answer:
+            self.patches.append(name)
+        return answer
 
     def _ask(self, kind: str, asked: Any, app: str = "", *, call: Call | None = None) -> Call:
         number = self.first_id + self._next_id
@@ -424,7 +427,8 @@ class _Run:
                 context.completion.carryoverEvents.extend(context.unread)
             number = context.first_id + context._next_id
             answer.actions.append(pb.WorkflowAction(id=number, completeWorkflow=context.completion))
-        if context.patches or context.version:
+        if context.patches:
             answer.version.patches.extend(context.patches)
+        if context.version:
             answer.version.name = context.version
         return answer

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+from durahub.backend import Deliver, ParkInstance
 from durahub.engine.residents import Resident, Residents
 from durahub.engine.state import fold
 from durahub.protocol import messages as pb
-from durahub.types import ExecutionId, RuntimeStatus
+from durahub.types import ExecutionId, InstanceKey, RuntimeStatus
 
 from . import making
 from .hub import (
+    FOR_EVER,
     WatchedBackend,
     finished,
     history,
@@ -203,3 +205,27 @@ async def test_describe_of_a_resident_run_and_a_read_one_is_the_same() -> None:
             await finished(engine, "a")
             sent.append([making.kinds(request.pastEvents) for request in worker.requests])
     assert sent[0] == sent[1]
+
+
+async def test_turn_whose_instance_changes_while_its_history_is_read_is_no_damage() -> None:
+    backend = WatchedBackend()
+
+    async def interfere(name: str) -> None:
+        if name != "history" or backend.calls["history"] > 1:
+            return
+        assert engine._session is not None
+        key = InstanceKey(APP, "a")
+        park = ParkInstance(key=key, reason="the test", updated_at=NOW)
+        await backend.apply(engine._session.session_id, [park])
+        await engine._lane.write(Deliver(key=key, messages=(), expedite=True))
+        await until(lambda: backend.calls["history"] > 1)
+
+    async with (
+        running(backend, cached_history_bytes=0, safety_poll=FOR_EVER) as engine,
+        working(engine, waiting_for(1)),
+    ):
+        await start(engine, "a")
+        backend.before = interfere
+        await tell(engine, "a", "go", "x")
+        assert (await finished(engine, "a")).output.value == "x"
+        assert row(engine, "a").record.parked_reason is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 from durahub.backend import CommitTurn, Deliver
@@ -31,7 +31,9 @@ from .hub import (
     start,
     status,
     store_of,
+    suspend,
     tell,
+    terminate,
     until,
 )
 from .worker import Turn, fan_out, nothing_to_do, sequence, waiting_for, working
@@ -275,6 +277,26 @@ async def test_history_that_can_not_be_read_is_not_asked_for_without_pause(
         assert backend.calls["history"] < 20
         backend.before = jitter(random.Random(1))
         await check(engine, ["a"], "x", 0)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("call", [finished, terminate, suspend])
+async def test_calls_are_told_of_a_commit_whose_answer_is_lost(
+    call: Callable[[Engine, str], Awaitable[object]],
+) -> None:
+    backend = WatchedBackend()
+    async with running(backend, safety_poll=FOR_EVER) as engine, working(engine, waiting_for(1)):
+        await start(engine, "a")
+        lost = Once(
+            lambda name: name == "apply" and isinstance(backend.batches[-1][0], CommitTurn),
+            BackendUnavailableError("answer lost"),
+        )
+        backend.after = lost
+        async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+            group.create_task(call(engine, "a"))
+            if call is finished:
+                await tell(engine, "a", "go")
+        assert lost.happened
 
 
 @pytest.mark.usefixtures("quick")

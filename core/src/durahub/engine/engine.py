@@ -12,9 +12,7 @@ from collections.abc import AsyncGenerator
 from durahub.backend import (
     Backend,
     BackendServices,
-    Deliver,
     InstanceChanged,
-    InstanceQuery,
     Session,
 )
 from durahub.clock import Clock
@@ -27,13 +25,14 @@ from durahub.engine.pauses import watch_for_pauses
 from durahub.engine.residents import Residents
 from durahub.engine.retention import Retention
 from durahub.engine.retry import Backoff
+from durahub.engine.stalled import Retrials
 from durahub.engine.streams import ItemName
 from durahub.engine.turns import TurnRunner, TurnServices
 from durahub.engine.watchers import Watchers
 from durahub.engine.workbench import Workbench
 from durahub.errors import BackendUnavailableError, SessionFencedError
 from durahub.protocol import messages as pb
-from durahub.types import RuntimeStatus, SessionId
+from durahub.types import SessionId
 
 log = logging.getLogger("durahub.engine")
 
@@ -74,7 +73,13 @@ class Engine:
         self._watchers = Watchers(backend)
         self._retention = Retention(backend, self._lane, self._watchers, clock, options)
         self.client = Client(backend, self._lane, self._watchers, clock, options.app_id)
-        self._recheck_stalled = asyncio.Event()
+        self._retrials = Retrials(
+            backend,
+            self._lane,
+            options.app_id,
+            has_worker=lambda: self.connected_workers > 0,
+            safety_poll_s=options.safety_poll.total_seconds(),
+        )
         self._is_started = False
 
     @property
@@ -110,7 +115,7 @@ class Engine:
                 self._dispatcher.run(),
                 self._keep_session(),
                 self._look_for_lost_hints(),
-                self._wake_stalled(),
+                self._retrials.run(),
                 watch_for_pauses(self._recover_from_pause),
             )
         ]
@@ -179,7 +184,7 @@ class Engine:
                 dispatcher=self._dispatcher,
                 residents=self._residents,
                 watchers=self._watchers,
-                retry_parked=self._recheck_stalled.set,
+                retrials=self._retrials,
                 retention=self._retention,
                 clock=self._clock,
                 options=self._options,
@@ -240,8 +245,6 @@ class Engine:
                 await asyncio.sleep(self._options.safety_poll.total_seconds())
 
     async def _look_for_lost_hints(self) -> None:
-        if not self._backend.capabilities.multi_process:
-            return  # whatever changes is changed by this process, which knows
         while True:
             await asyncio.sleep(self._options.safety_poll.total_seconds())
             try:
@@ -259,31 +262,4 @@ class Engine:
 
     def _worker_connected(self) -> None:
         self._lane.look()
-        self._recheck_stalled.set()
-
-    async def _wake_stalled(self) -> None:
-        """Give parked instances another try whenever a worker connects: it may be the right one."""
-        while True:
-            await self._recheck_stalled.wait()
-            self._recheck_stalled.clear()
-            try:
-                await self._expedite_stalled()
-            except BackendUnavailableError:
-                self._recheck_stalled.set()
-                await asyncio.sleep(self._options.safety_poll.total_seconds())
-
-    async def _expedite_stalled(self) -> None:
-        token: str | None = None
-        while True:
-            page = await self._backend.list_instances(
-                InstanceQuery(
-                    app_id=self._options.app_id,
-                    statuses=(RuntimeStatus.STALLED,),
-                    page_token=token,
-                )
-            )
-            for record in page.instances:
-                await self._lane.write(Deliver(key=record.key, messages=(), expedite=True))
-            token = page.next_token
-            if token is None:
-                return
+        self._retrials.worker_connected()

@@ -19,6 +19,7 @@ from durahub.backend import (
     NO_ROOM,
     ActivityTask,
     Backend,
+    ChildrenExist,
     ClaimedInstance,
     CommitTurn,
     CreateInstance,
@@ -242,8 +243,9 @@ class StoreLane:
         if self._is_unsure:
             self._given_back.update(
                 operation.key
-                for operation in operations
+                for operation, result in zip(operations, applied.results, strict=True)
                 if isinstance(operation, CommitTurn | ReleaseInstance | ParkInstance)
+                and not isinstance(result, ChildrenExist)  # then the turn goes on
             )
         self._intake.accept(applied.instances, applied.activities)
         self._note_leftovers(room, len(applied.instances), len(applied.activities))

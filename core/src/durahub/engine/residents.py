@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 
 from durahub.backend import Backend, ClaimedInstance
 from durahub.engine.state import InstanceState, fold
-from durahub.errors import BackendCorruptionError
 from durahub.protocol import messages as pb
 from durahub.types import ExecutionId, InstanceKey
+
+
+class InstanceLostError(Exception):
+    """Since it was claimed somebody else has written to the instance, or has purged it."""
 
 
 @dataclass(slots=True)
@@ -58,6 +61,7 @@ class Residents:
         """Return the resident of a claimed instance, reading its history if need be.
 
         Raises:
+            InstanceLostError: It belongs to this claim no longer.
             BackendCorruptionError: The stored history has a gap.
             google.protobuf.message.DecodeError: A stored event does not decode.
         """
@@ -76,9 +80,7 @@ class Residents:
             record.execution_id,
             record.revision,
         ):
-            raise BackendCorruptionError(
-                f"the history of instance {record.key.instance_id!r} is not the one that was claimed"
-            )
+            raise InstanceLostError
         return Resident(
             record.execution_id,
             record.revision,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
@@ -13,6 +13,7 @@ from durahub.backend import (
     Backend,
     ChildrenExist,
     ClaimedInstance,
+    CommitTurn,
     InstanceRecord,
     ParkInstance,
     ReleaseInstance,
@@ -36,8 +37,9 @@ from durahub.engine.events import execution_stalled
 from durahub.engine.frames import oversize, oversize_activity, turn_frame
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
-from durahub.engine.residents import Resident, Residents
+from durahub.engine.residents import InstanceLostError, Resident, Residents
 from durahub.engine.retention import Retention
+from durahub.engine.stalled import Retrials
 from durahub.engine.state import RequestIdentity
 from durahub.engine.streams import ItemName
 from durahub.engine.turn import TurnPlan, plan_turn
@@ -62,7 +64,7 @@ class TurnServices:
         dispatcher: Where workers are asked.
         residents: Histories at hand.
         watchers: Whom to tell.
-        retry_parked: Gives parked instances another try.
+        retrials: Gives parked instances another try.
         retention: Removes what has ended.
         clock: Time of events.
         options: Settings.
@@ -73,7 +75,7 @@ class TurnServices:
     dispatcher: Dispatcher
     residents: Residents
     watchers: Watchers
-    retry_parked: Callable[[], None]
+    retrials: Retrials
     retention: Retention
     clock: Clock
     options: EngineOptions
@@ -104,6 +106,8 @@ class TurnRunner:
                 return
             plan = plan_turn(resident.state, claimed, self._services.clock.now())
             await self._execute(plan, resident)
+        except InstanceLostError:
+            _warn_of_loss(claimed.record.key)
         except NoWorkerError:
             await self._services.lane.write(ReleaseInstance(key=claimed.record.key))
         except (DecodeError, InvalidResponseError, BackendCorruptionError) as error:
@@ -132,6 +136,7 @@ class TurnRunner:
             },
         )
         now = self._services.clock.now()
+        self._services.retrials.note(record, len(history))
         await self._services.lane.write(
             ParkInstance(key=record.key, reason=reason, updated_at=now, history=history)
         )
@@ -152,7 +157,7 @@ class TurnRunner:
             await self._stall(plan, outcome)
             if self._may_be_done_by_others(outcome.refused_by):
                 # Somebody came too late for this turn, and too early to find it parked.
-                self._services.retry_parked()
+                self._services.retrials.try_again(plan.claimed.record.key)
             return
         outcome = await self._reach_below_ended(plan, outcome)
         await self._finish(plan.claimed, resident, outcome, plan.admission.requests)
@@ -172,13 +177,29 @@ class TurnRunner:
             # Whatever the result: after an answer that never came the end may be durable all the same.
             self._services.retention.expect(outcome.commit.status, outcome.commit.completed_at)
         if not isinstance(result, TurnCommitted):
-            log.warning("turn lost its instance", extra={"instance_id": instance_id})
-            # It may have been committed by a call whose answer never came; nobody else tells of that.
-            await self._services.watchers.look([claimed.record.key], settled=True)
+            _warn_of_loss(outcome.commit.key)
+            await self._tell_after_refusal(outcome.commit, taken)
             return
         record = replace(claimed.record, status=outcome.commit.status, revision=result.revision)
         self._keep(record, resident, outcome)
         self._services.watchers.tell(record.key, record, taken=taken)
+
+    async def _tell_after_refusal(
+        self, commit: CommitTurn, taken: Collection[RequestIdentity]
+    ) -> None:
+        """Tell waiting calls how an instance stands whose commit was refused.
+
+        It may have been refused because it had taken effect before, and the answer was lost: then nobody
+        else tells of it.
+        """
+        (view,) = await self._services.backend.get([commit.key])
+        record = None if view is None else view.record
+        is_ours = (
+            record is not None
+            and record.revision == commit.revision + 1
+            and record.last_updated_at == commit.updated_at
+        )
+        self._services.watchers.tell(commit.key, record, taken=taken if is_ours else ())
 
     async def _outcome(self, plan: TurnPlan, resident: Resident) -> TurnOutcome | Stall:
         context = self._context(plan.claimed.record.key)
@@ -274,6 +295,10 @@ class TurnRunner:
 
     def _context(self, key: InstanceKey) -> TurnContext:
         return TurnContext(key.app_id, self._services.clock.now(), _new_id)
+
+
+def _warn_of_loss(key: InstanceKey) -> None:
+    log.warning("turn lost its instance", extra={"instance_id": key.instance_id})
 
 
 def _new_id() -> str:
