@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,8 @@ from typing import Any
 from tests.e2e.processes import HERE, Child, LogBook
 
 ANSWER_S = 60.0
+
+CHILD_CLIENT = (sys.executable, str(HERE / "child_client.py"))
 
 
 class SdkError(Exception):
@@ -58,11 +61,14 @@ class ClientProcess:
 
     Args:
         logs: Where its output goes.
+        command: Takes calls as lines of JSON, and answers as `child_client` does.
+        name: Of its output.
     """
 
-    def __init__(self, logs: LogBook) -> None:
-        command = (sys.executable, str(HERE / "child_client.py"))
-        self._child = Child(command, log=logs.add("clients"), piped=True)
+    def __init__(
+        self, logs: LogBook, command: Sequence[str] = CHILD_CLIENT, name: str = "clients"
+    ) -> None:
+        self._child = Child(command, log=logs.add(name), piped=True)
         self._numbers = itertools.count()
         self._waiting: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()
@@ -92,6 +98,10 @@ class ClientProcess:
                 outcome.set_exception(SdkError(**answer["error"]))
             else:
                 outcome.set_result(answer["value"])
+        with self._lock:
+            for outcome in self._waiting.values():
+                outcome.set_exception(EOFError("the process that makes the call has ended"))
+            self._waiting.clear()
 
 
 class Client:
