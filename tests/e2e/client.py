@@ -91,17 +91,21 @@ class ClientProcess:
         self._reader.join()
 
     def _read_answers(self) -> None:
-        for line in self._child.stdout:
-            answer = json.loads(line)
-            outcome = self._waiting.pop(answer["id"])
-            if "error" in answer:
-                outcome.set_exception(SdkError(**answer["error"]))
-            else:
-                outcome.set_result(answer["value"])
-        with self._lock:
-            for outcome in self._waiting.values():
-                outcome.set_exception(EOFError("the process that makes the call has ended"))
-            self._waiting.clear()
+        try:
+            for line in self._child.stdout:
+                self._take(json.loads(line))
+        finally:
+            with self._lock:
+                for outcome in self._waiting.values():
+                    outcome.set_exception(EOFError("the process that makes the call has ended"))
+                self._waiting.clear()
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        outcome = self._waiting.pop(answer["id"])
+        if "error" in answer:
+            outcome.set_exception(SdkError(**answer["error"]))
+        else:
+            outcome.set_result(answer["value"])
 
 
 class Client:

@@ -27,8 +27,8 @@ runtime.registerActivityWithName("who", async (_, seconds) => {
   return FAMILY;
 });
 
-runtime.registerActivityWithName("flaky", async (activity, failures) => {
-  const attempt = count(attempts, activity.getWorkflowInstanceId());
+runtime.registerActivityWithName("flaky", async (_, { of, failures }) => {
+  const attempt = count(attempts, of);
   if (attempt <= failures) throw new Error(`attempt ${attempt} fails`);
   return attempt;
 });
@@ -112,7 +112,7 @@ runtime.registerWorkflowWithName("statuses", async function* (ctx) {
 runtime.registerWorkflowWithName("retrying", async function* (ctx, failures) {
   for (let attempt = 1; ; attempt++) {
     try {
-      return yield ctx.callActivity("flaky", failures);
+      return yield ctx.callActivity("flaky", { of: ctx.getWorkflowInstanceId(), failures });
     } catch (error) {
       if (attempt === 3) throw error;
       yield ctx.createTimer(0.1);
@@ -121,7 +121,7 @@ runtime.registerWorkflowWithName("retrying", async function* (ctx, failures) {
 });
 
 runtime.registerWorkflowWithName("failing", async function* (ctx, failures) {
-  return yield ctx.callActivity("flaky", failures);
+  return yield ctx.callActivity("flaky", { of: ctx.getWorkflowInstanceId(), failures });
 });
 
 const describe = (state) =>

@@ -43,11 +43,11 @@ def who(_: Activity, seconds: float) -> str:
 
 
 @runtime.activity(name="flaky")
-def flaky(activity: Activity, failures: int) -> int:
-    attempts[activity.workflow_id] += 1
-    if attempts[activity.workflow_id] <= failures:
-        raise ValueError(f"attempt {attempts[activity.workflow_id]} fails")
-    return attempts[activity.workflow_id]
+def flaky(_: Activity, call: dict[str, Any]) -> int:
+    attempts[call["of"]] += 1
+    if attempts[call["of"]] <= call["failures"]:
+        raise ValueError(f"attempt {attempts[call['of']]} fails")
+    return attempts[call["of"]]
 
 
 @runtime.workflow(name="sequence")
@@ -151,12 +151,14 @@ def retrying(ctx: Context, failures: int) -> Steps:
         max_number_of_attempts=3,
         max_retry_interval=timedelta(seconds=1),  # 1.15 does not try again without it
     )
-    return (yield ctx.call_activity(flaky, input=failures, retry_policy=policy))
+    call = {"of": ctx.instance_id, "failures": failures}
+    return (yield ctx.call_activity(flaky, input=call, retry_policy=policy))
 
 
 @runtime.workflow(name="failing")
 def failing(ctx: Context, failures: int) -> Steps:
-    return (yield ctx.call_activity(flaky, input=failures))
+    call = {"of": ctx.instance_id, "failures": failures}
+    return (yield ctx.call_activity(flaky, input=call))
 
 
 WORKFLOWS = (
