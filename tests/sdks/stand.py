@@ -29,6 +29,11 @@ class Stand:
         self._apps: dict[Family, App] = {}
 
     @property
+    def apps(self) -> Sequence[App]:
+        """All applications, in the order in which they were connected."""
+        return list(self._apps.values())
+
+    @property
     def app(self) -> App:
         """The only application."""
         (app,) = self._apps.values()

@@ -2,6 +2,7 @@
 // What all apps of these tests have in common is described in ../README.md.
 "use strict";
 
+const fs = require("node:fs");
 const path = require("node:path");
 const readline = require("node:readline");
 
@@ -27,6 +28,10 @@ runtime.registerActivityWithName("who", async (_, seconds) => {
   return FAMILY;
 });
 
+runtime.registerActivityWithName("gate", async (_, file) => {
+  while (!fs.existsSync(file)) await sleep(0.05);
+});
+
 runtime.registerActivityWithName("flaky", async (_, { of, failures }) => {
   const attempt = count(attempts, of);
   if (attempt <= failures) throw new Error(`attempt ${attempt} fails`);
@@ -49,11 +54,12 @@ runtime.registerWorkflowWithName("together", async function* (ctx, size) {
   return [...new Set(yield ctx.whenAll(calls))].sort();
 });
 
-// Returns how many activities were run one after the other.
-runtime.registerWorkflowWithName("relay", async function* (ctx, size) {
+// Runs activities one after the other, the fifth of which ends when there is a file.
+runtime.registerWorkflowWithName("relay", async function* (ctx, file) {
   count(turns, ctx.getWorkflowInstanceId());
-  for (let n = 0; n < size; n++) yield ctx.callActivity("who", 0.05);
-  return size;
+  const steps = Array(4).fill(["who", 0.05]);
+  for (const [activity, input] of [...steps, ["gate", file], ...steps]) yield ctx.callActivity(activity, input);
+  return "arrived";
 });
 
 runtime.registerWorkflowWithName("slow", async function* (ctx, seconds) {
@@ -141,7 +147,7 @@ const CALLS = {
   resume: (call) => client.resumeWorkflow(call.instance_id),
   terminate: (call) => client.terminateWorkflow(call.instance_id, call.output),
   purge: (call) => client.purgeWorkflow(call.instance_id),
-  turns: (call) => turns.get(call.instance_id) ?? 0,
+  turns: () => Object.fromEntries(turns),
 };
 
 async function answer(call) {

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -42,12 +43,21 @@ def who(_: Activity, seconds: float) -> str:
     return FAMILY
 
 
+@runtime.activity(name="gate")
+def gate(_: Activity, path: str) -> None:
+    while not Path(path).exists():
+        time.sleep(0.05)  # noqa: TID251 - the activity's work
+
+
 @runtime.activity(name="flaky")
 def flaky(_: Activity, call: dict[str, Any]) -> int:
     attempts[call["of"]] += 1
     if attempts[call["of"]] <= call["failures"]:
         raise ValueError(f"attempt {attempts[call['of']]} fails")
     return attempts[call["of"]]
+
+
+STEPS = (who,) * 4
 
 
 @runtime.workflow(name="sequence")
@@ -71,12 +81,12 @@ def together(ctx: Context, count: int) -> Steps:
 
 
 @runtime.workflow(name="relay")
-def relay(ctx: Context, count: int) -> Steps:
-    """Return how many activities were run one after the other."""
+def relay(ctx: Context, path: str) -> Steps:
+    """Run activities one after the other, the fifth of which ends when there is a file."""
     turns[ctx.instance_id] += 1
-    for _ in range(count):
-        yield ctx.call_activity(who, input=0.05)
-    return count
+    for activity in (*STEPS, gate, *STEPS):
+        yield ctx.call_activity(activity, input=path if activity is gate else 0.05)
+    return "arrived"
 
 
 @runtime.workflow(name="slow")
@@ -194,7 +204,7 @@ CALLS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "resume": lambda call: client.resume_workflow(call["instance_id"]),
     "terminate": lambda call: client.terminate_workflow(call["instance_id"], output=call["output"]),
     "purge": lambda call: client.purge_workflow(call["instance_id"]),
-    "turns": lambda call: turns[call["instance_id"]],
+    "turns": lambda _: dict(turns),
 }
 
 
