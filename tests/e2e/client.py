@@ -60,15 +60,19 @@ class ClientProcess:
     """Makes the calls of all clients; several threads may use it at once.
 
     Args:
-        logs: Where its output goes.
+        logs: Makes the file for its output.
         command: Takes calls as lines of JSON, and answers as `child_client` does.
         name: Of its output.
+
+    Attributes:
+        log: Where its output goes, apart from answers.
     """
 
     def __init__(
         self, logs: LogBook, command: Sequence[str] = CHILD_CLIENT, name: str = "clients"
     ) -> None:
-        self._child = Child(command, log=logs.add(name), piped=True)
+        self.log = logs.add(name)
+        self._child = Child(command, log=self.log, piped=True)
         self._numbers = itertools.count()
         self._waiting: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()

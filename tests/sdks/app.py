@@ -46,6 +46,11 @@ class App:
         self.name = name
         self._process = ClientProcess(logs, (*command, name, str(grpc_port)), name=name)
 
+    @property
+    def output(self) -> str:
+        """What it has written."""
+        return self._process.log.read_text(errors="replace")
+
     def submit(self, op: str, **call: Any) -> Future[Any]:
         """Begin a call."""
         return self._process.submit(op=op, **call)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.e2e.processes import LogBook, wait_until
+from tests.e2e.processes import LogBook, pause, wait_until
 from tests.e2e.sidecar import Setup, Sidecar
 from tests.sdks.app import App
 from tests.sdks.families import Defect, Family
@@ -73,11 +75,25 @@ class Stand:
         else:
             self.sidecar.stop()
         self.sidecar.start()
+        self.await_return()
+
+    def await_return(self) -> None:
+        """Return when the only application is back, after its streams were ended."""
         if Defect.NEVER_CONNECTS_AGAIN in self.family.defects:
             self.restart_app()
-        else:
-            self._await_workers(1)
+        self._await_workers(1)
         self.app.await_contact()
+
+    def freeze_sidecar(self, seconds: float) -> None:
+        """Stop the sidecar's process for a while, as a debugger or a laptop's lid does."""
+        os.kill(self.sidecar.pid, signal.SIGSTOP)
+        pause(seconds)
+        os.kill(self.sidecar.pid, signal.SIGCONT)
+
+    @property
+    def connections(self) -> int:
+        """How many worker streams there were, in all lives of the sidecar."""
+        return self.sidecar.output.count("work item stream established")
 
     def close(self) -> None:
         """End everything."""

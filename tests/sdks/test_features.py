@@ -172,16 +172,3 @@ def test_a_custom_status_is_seen_while_the_workflow_runs(stand: Stand) -> None:
     app.tell(instance_id, 2)
     assert app.wait(instance_id).result == "told"
     assert has_status("after ü")
-
-
-@each_family()
-def test_a_sidecar_that_starts_again_goes_on_where_it_was(stand: Stand) -> None:
-    listener = stand.app.start("listener", 1)
-    timer = stand.app.start("timer", 1)
-    slow = stand.app.start("slow", 1)
-    stand.restart_sidecar()
-    stand.app.tell(listener, "after")
-    assert stand.app.wait(listener).result == ["after"]
-    assert stand.app.wait(timer).result == "fired"
-    assert stand.app.wait(slow).result == "done"
-    assert stand.app.run("sequence", 1) == 4
