@@ -13,6 +13,7 @@ from tests.e2e.stack import Launcher, Stack
 
 BACKENDS = ("sqlite", "memory")
 
+
 @pytest.fixture(scope="session")
 def client_process(logs: LogBook) -> Iterator[ClientProcess]:
     """Imports the SDK once for all clients of this test process."""

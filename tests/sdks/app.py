@@ -68,9 +68,7 @@ class App:
         started: str = self.begin(workflow, argument, instance_id=instance_id).result(ANSWER_S)
         return started
 
-    def begin(
-        self, workflow: str, argument: Any, *, instance_id: str | None = None
-    ) -> Future[Any]:
+    def begin(self, workflow: str, argument: Any, *, instance_id: str | None = None) -> Future[Any]:
         """Schedule a workflow and do not wait until it is."""
         return self.submit("start", workflow=workflow, input=argument, instance_id=instance_id)
 

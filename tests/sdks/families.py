@@ -17,6 +17,7 @@ class Defect(StrEnum):
     NEVER_CONNECTS_AGAIN = "the worker ends with its first stream"
     LOST_WITH_THE_FIRST_STREAM = "the worker ends if its first stream breaks"
     LOSES_FAILURES = "an activity's failure does not say of which instance"
+    HIDES_CUSTOM_STATUS = "clients cannot read a custom status"
     LOSES_CARRIED_EVENTS = "events are lost if several wait for a new generation"
 
 
@@ -66,7 +67,7 @@ FAMILIES = (
         defects=frozenset({Defect.LOSES_FAILURES, Defect.LOSES_CARRIED_EVENTS}),
     ),
     Family("go", "go", ".", is_long=True),
-    Family("java", "java", ".", is_long=True),
+    Family("java", "java", ".", is_long=True, defects=frozenset({Defect.HIDES_CUSTOM_STATUS})),
 )
 
 ON_ONE_PORT = tuple(family for family in FAMILIES if family.language in {"python", "javascript"})

@@ -93,11 +93,8 @@ def _install_go(family: Family, target: Path) -> None:
 
 def _install_java(family: Family, target: Path) -> None:
     pom = str(HERE / family.language / "pom.xml")
-    _run(
-        ("mvn", "--batch-mode", "--quiet", "--strict-checksums", "--file", pom)
-        + (f"-Dsdks.target={target}", "package"),
-        target,
-    )
+    options = ("--batch-mode", "--quiet", "--strict-checksums", f"-Dsdks.target={target}")
+    _run(("mvn", *options, "--file", pom, "package"), target)
 
 
 def _run(command: Sequence[str], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What Dapr's .NET SDK sends and expects, played by a script: see README.md for why the SDK itself is absent."""
+"""What Dapr's .NET SDK sends and expects, played by a script; README.md says why the SDK itself is absent."""
 
 from __future__ import annotations
 

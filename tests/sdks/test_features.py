@@ -156,7 +156,7 @@ def test_purge_removes_what_has_ended(app: App) -> None:
     assert app.find(instance_id) is None
 
 
-@each_family()
+@each_family(without=Defect.HIDES_CUSTOM_STATUS)
 def test_a_custom_status_is_seen_while_the_workflow_runs(stand: Stand) -> None:
     app = stand.app
 

@@ -10,7 +10,6 @@ import collections
 from itertools import pairwise
 from pathlib import Path
 
-from tests.e2e.processes import wait_until
 from tests.sdks.app import App
 from tests.sdks.families import ON_ONE_PORT
 from tests.sdks.stand import Stand

@@ -121,9 +121,7 @@ class Worker:
         try:
             async with (
                 asyncio.TaskGroup() as group,
-                aclosing(
-                    self.engine.work_items(request, items_limit=self.items_limit)
-                ) as stream,
+                aclosing(self.engine.work_items(request, items_limit=self.items_limit)) as stream,
             ):
                 async for raw in stream:
                     item = pb.WorkItem.FromString(raw)

@@ -138,7 +138,9 @@ class _TaskHubService:
         self, request: pb.GetWorkItemsRequest, context: CallContext
     ) -> AsyncIterator[bytes]:
         log.info("work item stream established by user-agent: [%s]", context.user_agent)
-        limit = _LIMITED_AGENT_ITEMS if _LIMITED_AGENT in context.user_agent else UNLIMITED_IN_FLIGHT
+        limit = (
+            _LIMITED_AGENT_ITEMS if _LIMITED_AGENT in context.user_agent else UNLIMITED_IN_FLIGHT
+        )
         items = self._engine.work_items(request, items_limit=limit)
         try:
             async for item in items:
