@@ -1,4 +1,5 @@
-# Every target needs only python3 (3.11+), make and a PyPI index.
+# Every target needs only python3 (3.11+), make and a PyPI index, with these exceptions: `test` also
+# Node.js 18+ with npm, `test-long` moreover Go, a JDK 17+ and Maven, each with its package registry.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -7,7 +8,7 @@ STAMP  := $(VENV)/.installed
 MEMBERS := . core plugins/sqlite tests/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long parity lint format proto constraints clean
+.PHONY: help install demo test test-long parity lint format proto constraints sdk-pins clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,5 +55,15 @@ constraints: ## Resolve constraints.txt anew (needs uv on the PATH or in .venv)
 	  $(foreach d,durahub durahub-core durahub-sqlite durahub-conformance,--no-emit-package $(d)) \
 	  --group dev $(foreach m,$(MEMBERS),$(m)/pyproject.toml) --output-file constraints.txt
 
+sdk-pins: $(STAMP) ## Resolve what tests/sdks installs anew, from the versions that it names
+	for family in tests/sdks/python/*.in; do \
+	  $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate --no-emit-index-url --no-emit-find-links --output-file $${family%.in}.txt $$family || exit; \
+	done
+	for family in tests/sdks/javascript/*/; do \
+	  (cd $$family && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund) || exit; \
+	done
+	cd tests/sdks/go && go mod tidy
+
 clean: ## Remove what the targets above created
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .sdks

@@ -6,6 +6,7 @@ import itertools
 import json
 import sys
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,8 @@ from typing import Any
 from tests.e2e.processes import HERE, Child, LogBook
 
 ANSWER_S = 60.0
+
+CHILD_CLIENT = (sys.executable, str(HERE / "child_client.py"))
 
 
 class SdkError(Exception):
@@ -57,12 +60,19 @@ class ClientProcess:
     """Makes the calls of all clients; several threads may use it at once.
 
     Args:
-        logs: Where its output goes.
+        logs: Makes the file for its output.
+        command: Takes calls as lines of JSON, and answers as `child_client` does.
+        name: Of its output.
+
+    Attributes:
+        log: Where its output goes, apart from answers.
     """
 
-    def __init__(self, logs: LogBook) -> None:
-        command = (sys.executable, str(HERE / "child_client.py"))
-        self._child = Child(command, log=logs.add("clients"), piped=True)
+    def __init__(
+        self, logs: LogBook, command: Sequence[str] = CHILD_CLIENT, name: str = "clients"
+    ) -> None:
+        self.log = logs.add(name)
+        self._child = Child(command, log=self.log, piped=True)
         self._numbers = itertools.count()
         self._waiting: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()
@@ -85,13 +95,21 @@ class ClientProcess:
         self._reader.join()
 
     def _read_answers(self) -> None:
-        for line in self._child.stdout:
-            answer = json.loads(line)
-            outcome = self._waiting.pop(answer["id"])
-            if "error" in answer:
-                outcome.set_exception(SdkError(**answer["error"]))
-            else:
-                outcome.set_result(answer["value"])
+        try:
+            for line in self._child.stdout:
+                self._take(json.loads(line))
+        finally:
+            with self._lock:
+                for outcome in self._waiting.values():
+                    outcome.set_exception(EOFError("the process that makes the call has ended"))
+                self._waiting.clear()
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        outcome = self._waiting.pop(answer["id"])
+        if "error" in answer:
+            outcome.set_exception(SdkError(**answer["error"]))
+        else:
+            outcome.set_result(answer["value"])
 
 
 class Client:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import pytest
@@ -12,30 +12,6 @@ from tests.e2e.processes import Child, LogBook, wait_until
 from tests.e2e.stack import Launcher, Stack
 
 BACKENDS = ("sqlite", "memory")
-
-LOGS = pytest.StashKey[LogBook]()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if (logs := item.config.stash.get(LOGS, None)) is not None:
-        logs.forget()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    logs = item.config.stash.get(LOGS, None)
-    if report.failed and logs is not None:
-        report.sections.extend((f"output of {name}", text) for name, text in logs.recent())
-    return report
-
-
-@pytest.fixture(scope="session")
-def logs(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> LogBook:
-    return pytestconfig.stash.setdefault(LOGS, LogBook(tmp_path_factory.mktemp("logs")))
 
 
 @pytest.fixture(scope="session")

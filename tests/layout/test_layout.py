@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import tomllib
@@ -15,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = ("core/src", "plugins/sqlite/src", "tests/conformance/src")
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 50
+PINS = (ROOT / "constraints.txt", *sorted((ROOT / "tests/sdks/python").glob("*.txt")))
 
 
 def _tracked(pattern: str) -> list[Path]:
@@ -100,8 +102,9 @@ def test_documents_every_public_name() -> None:
     assert silent == []
 
 
-def test_pins_every_dependency_with_hashes_and_without_addresses() -> None:
-    text = (ROOT / "constraints.txt").read_text()
+@pytest.mark.parametrize("pins", PINS, ids=lambda pins: pins.stem)
+def test_pins_every_dependency_with_hashes_and_without_addresses(pins: Path) -> None:
+    text = pins.read_text()
     requirements = re.split(r"\n(?=\S)", text.strip())
     unpinned = [
         entry
@@ -113,9 +116,15 @@ def test_pins_every_dependency_with_hashes_and_without_addresses() -> None:
     assert "--index" not in text
 
 
-@pytest.mark.parametrize("name", ["uv.lock", "package-lock.json"])
-def test_commits_no_lock_file_with_addresses(name: str) -> None:
-    assert _tracked(f"*{name}") == []
+def test_commits_no_lock_file_with_addresses() -> None:
+    assert _tracked("*uv.lock") == []
+    locks = _tracked("*package-lock.json")
+    assert len(locks) == 2
+    for lock in locks:
+        entries = json.loads(lock.read_text())["packages"]
+        for name, entry in entries.items():
+            assert "resolved" not in entry, f"{lock}: {name}"
+            assert "integrity" in entry or name == "", f"{lock}: {name}"
 
 
 def test_explains_every_dependency() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from durahub.backend import CommitActivity
 from durahub.protocol import messages as pb
 from durahub.types import InstanceKey
@@ -102,6 +103,32 @@ async def test_complete_activity_of_nothing_in_flight_returns() -> None:
         await engine.complete_workflow(
             pb.WorkflowResponse(instanceId="a", completionToken="of another life")
         )
+
+
+async def test_complete_activity_of_an_unnamed_instance_warns_and_is_no_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with (
+        running() as engine,
+        working(engine, sequence(1), silent=True) as worker,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(start(engine, "a"))
+        await until(lambda: len(worker.items) == 1)
+        await worker.answer(worker.items[0])
+        await until(lambda: len(worker.tasks) == 1)
+        unnamed = answer_to(worker.items[1], "whose?", token="")
+        unnamed.instanceId = ""
+        await engine.complete_activity(unnamed)
+        (record,) = caplog.records
+        assert (record.levelname, record.__dict__["task_id"]) == ("WARNING", unnamed.taskId)
+        assert "names no instance" in record.getMessage()
+        await settled()
+        assert len(worker.requests) == 1
+        await worker.answer(worker.items[1])
+        await until(lambda: len(worker.requests) == 2)
+        await worker.answer(worker.items[2])
+        assert (await finished(engine, "a")).output.value == "0"
 
 
 async def test_complete_activity_with_a_wrong_token_is_ignored_and_the_right_one_counts() -> None:

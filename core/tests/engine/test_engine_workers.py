@@ -8,7 +8,7 @@ from contextlib import aclosing
 from datetime import timedelta
 
 import pytest
-from durahub.engine.dispatch import STATELESS_STREAM_ITEMS, Dispatcher
+from durahub.engine.dispatch import Dispatcher
 from durahub.engine.streams import OUTBOX_ITEMS, ItemName, WorkerStream
 from durahub.errors import ShuttingDownError, StreamEndedError
 from durahub.protocol import messages as pb
@@ -176,7 +176,25 @@ async def test_limits_with_an_endless_loop_leave_room_for_others() -> None:
         await terminate(engine, "loop")
 
 
-async def test_stream_of_an_old_sdk_gets_a_hundred_items_at_most() -> None:
+async def test_stream_with_a_limit_gets_no_item_before_it_answers_another() -> None:
+    limit = 10
+    async with (
+        running(safety_poll=FOR_EVER) as engine,
+        working(engine, fan_out(25), silent=True, items_limit=limit) as worker,
+        asyncio.TaskGroup() as group,
+    ):
+        group.create_task(start(engine, "a"))
+        await until(lambda: len(worker.items) == 1)
+        await worker.answer(worker.items[0])
+        for answered in range(25):
+            expected = min(25, answered + limit)
+            await until(lambda expected=expected: len(worker.tasks) == expected)
+            await settled()
+            assert len(worker.tasks) == expected
+            await worker.answer(worker.items[1 + answered])
+
+
+async def test_stream_without_a_limit_gets_turns_however_many_activities_it_has() -> None:
     async with (
         running(safety_poll=FOR_EVER) as engine,
         working(engine, fan_out(150), silent=True) as worker,
@@ -185,15 +203,10 @@ async def test_stream_of_an_old_sdk_gets_a_hundred_items_at_most() -> None:
         group.create_task(start(engine, "a"))
         await until(lambda: len(worker.items) == 1)
         await worker.answer(worker.items[0])
-        await until(lambda: len(worker.tasks) == STATELESS_STREAM_ITEMS)
-        await settled()
-        assert len(worker.tasks) == STATELESS_STREAM_ITEMS
-        for _ in range(150):
-            done = len(worker.items) - STATELESS_STREAM_ITEMS
-            await worker.answer(worker.items[max(1, done)])
-            if len(worker.tasks) == 150:
-                break
-        assert len(worker.tasks) == 150
+        await until(lambda: len(worker.tasks) == 150)
+        group.create_task(start(engine, "b"))
+        await until(lambda: len(worker.requests) == 2)
+        await worker.answer(worker.items[-1])
 
 
 async def test_turns_of_one_instance_stay_with_one_stateful_worker() -> None:

@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
 from durahub.engine import Engine
+from durahub.engine.options import UNLIMITED_IN_FLIGHT
 from durahub.engine.state import InstanceState, fold, resolved_wait
 from durahub.errors import ShuttingDownError
 from durahub.protocol import messages as pb
@@ -80,6 +81,7 @@ class Worker:
         activity: Runs all activities.
         stateful: Whether it keeps histories.
         silent: Take items and answer none.
+        items_limit: Most items that it may be given before it answers one.
         items: Everything that it was given.
         most_turns: Most turns at a time.
         most_activities: Most activities at a time.
@@ -90,6 +92,7 @@ class Worker:
     activity: Activity = echo
     stateful: bool = False
     silent: bool = False
+    items_limit: int = UNLIMITED_IN_FLIGHT
     items: list[pb.WorkItem] = field(default_factory=list)
     most_turns: int = 0
     most_activities: int = 0
@@ -118,7 +121,7 @@ class Worker:
         try:
             async with (
                 asyncio.TaskGroup() as group,
-                aclosing(self.engine.work_items(request)) as stream,
+                aclosing(self.engine.work_items(request, items_limit=self.items_limit)) as stream,
             ):
                 async for raw in stream:
                     item = pb.WorkItem.FromString(raw)
@@ -196,10 +199,13 @@ async def working(
     *,
     stateful: bool = False,
     silent: bool = False,
+    items_limit: int = UNLIMITED_IN_FLIGHT,
 ) -> AsyncIterator[Worker]:
     """Connect a worker; in the end it goes away with whatever it has not answered."""
     table = workflows if isinstance(workflows, Mapping) else {"Flow": workflows}
-    worker = Worker(engine, table, activity, stateful=stateful, silent=silent)
+    worker = Worker(
+        engine, table, activity, stateful=stateful, silent=silent, items_limit=items_limit
+    )
     connected = engine.connected_workers
     async with asyncio.TaskGroup() as group:
         worker.task = task = group.create_task(worker.run())

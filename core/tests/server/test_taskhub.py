@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import StringValue
 
 from core.tests.engine import making
-from core.tests.engine.hub import finished, running, start, suspend, until
+from core.tests.engine.hub import finished, running, settled, start, suspend, until
 from core.tests.engine.worker import Turn, nothing_to_do, waiting_for, working
 
 ServerFactory = Callable[..., AbstractAsyncContextManager[GrpcServer]]
@@ -226,3 +226,33 @@ async def test_stopping_ends_streams_as_their_sdk_expects_it(
         await engine.close_streams()
         with pytest.raises(StopAsyncIteration if ends_well else RpcError):
             await reading
+
+
+@pytest.mark.parametrize(
+    ("agent", "most"),
+    [
+        ("dapr-js-sdk/workflow grpc-node-js/1.14.7", 10),
+        ("durabletask-js grpc-node-js/1.14.7", 30),
+        ("grpc-python/1.85.1 grpc-c/58.0.0 (linux; chttp2)", 30),
+    ],
+)
+async def test_a_worker_that_drops_what_is_too_much_is_given_less(agent: str, most: int) -> None:
+    async with running() as engine:
+        (route,) = (r for r in taskhub_routes(engine) if r.path.endswith("/GetWorkItems"))
+        caller = CallContext(peer="", metadata={"user-agent": agent}, deadline_s=lambda: None)
+        given: list[bytes] = []
+
+        async def take() -> None:
+            async with aclosing(route.handler(pb.GetWorkItemsRequest(), caller)) as items:
+                async for item in items:
+                    given.append(item)  # noqa: PERF401 - looked at while it grows
+
+        async with asyncio.TaskGroup() as group:
+            worker = group.create_task(take())
+            await until(lambda: engine.connected_workers == 1)
+            starts = [group.create_task(start(engine, str(number))) for number in range(30)]
+            await until(lambda: len(given) == most)
+            await settled()
+            assert len(given) == most
+            for task in (*starts, worker):
+                task.cancel()

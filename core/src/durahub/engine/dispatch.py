@@ -21,13 +21,6 @@ from durahub.protocol import messages as pb
 
 log = logging.getLogger("durahub.engine.dispatch")
 
-STATELESS_STREAM_ITEMS = 100
-"""Items in flight at most on a stream of an old SDK: the JavaScript one drops what exceeds its queue."""
-
-STATEFUL_STREAM_ITEMS = UNLIMITED_IN_FLIGHT
-"""Items in flight at most on a stream of a current SDK."""
-
-
 HEALTH_PING = pb.WorkItem(healthPing=pb.HealthPing()).SerializeToString()
 """The item that asks for nothing; it only shows that the stream is alive."""
 
@@ -123,7 +116,11 @@ class Dispatcher:
             await asyncio.wait([item.settled])
 
     async def serve(
-        self, *, stateful_history: bool, health_ping: bool = False
+        self,
+        *,
+        stateful_history: bool,
+        health_ping: bool = False,
+        items_limit: int = UNLIMITED_IN_FLIGHT,
     ) -> AsyncGenerator[bytes, None]:
         """Yield serialised work items for one worker until it goes away.
 
@@ -132,6 +129,7 @@ class Dispatcher:
         Args:
             stateful_history: The worker keeps histories and takes deltas.
             health_ping: The worker wants an item now and then, if only an empty one.
+            items_limit: Most items that the worker is given before it answers one.
 
         Raises:
             ShuttingDownError: The sidecar stops.
@@ -140,7 +138,7 @@ class Dispatcher:
         stream = WorkerStream(
             self._connections + 1,
             stateful_history,
-            STATEFUL_STREAM_ITEMS if stateful_history else STATELESS_STREAM_ITEMS,
+            items_limit,
             self._ping_s if health_ping else None,
         )
         if self._is_closed:

@@ -20,7 +20,7 @@ from durahub.engine.activities import ActivityRunner
 from durahub.engine.client import Client
 from durahub.engine.dispatch import Dispatcher
 from durahub.engine.lane import StoreLane
-from durahub.engine.options import EngineOptions
+from durahub.engine.options import UNLIMITED_IN_FLIGHT, EngineOptions
 from durahub.engine.pauses import watch_for_pauses
 from durahub.engine.residents import Residents
 from durahub.engine.retention import Retention
@@ -155,8 +155,14 @@ class Engine:
         await self._backend.close()
         log.info("Workflow engine stopped")
 
-    def work_items(self, request: pb.GetWorkItemsRequest) -> AsyncGenerator[bytes, None]:
+    def work_items(
+        self, request: pb.GetWorkItemsRequest, *, items_limit: int = UNLIMITED_IN_FLIGHT
+    ) -> AsyncGenerator[bytes, None]:
         """Yield serialised work items for one worker; closing the iterator disconnects it.
+
+        Args:
+            request: What the worker asked for.
+            items_limit: Most items that it is given before it answers one.
 
         Raises:
             ShuttingDownError: The sidecar stops.
@@ -164,6 +170,7 @@ class Engine:
         return self._dispatcher.serve(
             stateful_history=pb.WORKER_CAPABILITY_STATEFUL_HISTORY in request.capabilities,
             health_ping=pb.WORKER_CAPABILITY_HEALTH_PING in request.capabilities,
+            items_limit=items_limit,
         )
 
     async def complete_workflow(self, response: pb.WorkflowResponse) -> None:
@@ -172,7 +179,17 @@ class Engine:
         await self._dispatcher.complete(name, response.completionToken, response)
 
     async def complete_activity(self, response: pb.ActivityResponse) -> None:
-        """Take an activity's result; when this returns it is durable, or nobody wants it."""
+        """Take an activity's result; when this returns it is durable, or nobody wants it.
+
+        A result that names no instance is ignored, and a warning is logged: task ids are unique within an
+        instance only, and whoever guessed would now and then fail another instance's activity.
+        """
+        if not response.instanceId:
+            log.warning(
+                "a worker's answer to an activity names no instance, so that its workflow goes on waiting; "
+                "Dapr's JavaScript SDK before 3.17 answers like this when an activity fails",
+                extra={"task_id": response.taskId},
+            )
         name = ItemName(response.instanceId, response.taskId)
         await self._dispatcher.complete(name, response.completionToken, response)
 

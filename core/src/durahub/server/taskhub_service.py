@@ -14,6 +14,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from durahub.engine import Engine
+from durahub.engine.options import UNLIMITED_IN_FLIGHT
 from durahub.errors import (
     BackendUnavailableError,
     CapabilityNotSupportedError,
@@ -41,6 +42,12 @@ log = logging.getLogger("durahub.server.taskhub")
 _NORMAL_END_AGENT = "grpc-node-js"
 """The JavaScript SDK gives up if its first stream ends with an error, and connects again if it ends well.
 The Java one would connect in a tight loop then, so all others get the error."""
+
+_LIMITED_AGENT = "dapr-js-sdk/workflow"
+_LIMITED_AGENT_ITEMS = 10
+"""The JavaScript SDK runs ten items, keeps a hundred more, and drops what exceeds that without a word.
+It keeps them even when its stream ends. With ten at most it never needs its queue, except for what is left
+of earlier streams: it would have to connect again ten times before one of these items is done."""
 
 RequestT = TypeVar("RequestT", bound=Message)
 
@@ -131,7 +138,10 @@ class _TaskHubService:
         self, request: pb.GetWorkItemsRequest, context: CallContext
     ) -> AsyncIterator[bytes]:
         log.info("work item stream established by user-agent: [%s]", context.user_agent)
-        items = self._engine.work_items(request)
+        limit = (
+            _LIMITED_AGENT_ITEMS if _LIMITED_AGENT in context.user_agent else UNLIMITED_IN_FLIGHT
+        )
+        items = self._engine.work_items(request, items_limit=limit)
         try:
             async for item in items:
                 yield item
