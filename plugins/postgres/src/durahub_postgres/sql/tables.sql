@@ -61,8 +61,10 @@ CREATE TABLE {hub}.instances (
 CREATE SEQUENCE {hub}.instance_numbers AS bigint OWNED BY {hub}.instances.instance;
 
 CREATE UNIQUE INDEX instances_key ON {hub}.instances (app_id, instance_id);
-CREATE INDEX instances_listed ON {hub}.instances (app_id, status, created_at, instance);
-CREATE INDEX instances_ended ON {hub}.instances (app_id, status, completed_at, instance)
+-- The status comes first, so that no plan mistakes these for a way from a key to its row: plans are made
+-- once per connection, perhaps while the tables are still empty and everything looks equally cheap.
+CREATE INDEX instances_listed ON {hub}.instances (status, app_id, created_at, instance);
+CREATE INDEX instances_ended ON {hub}.instances (status, app_id, completed_at, instance)
   WHERE status IN (1, 3, 4, 5);
 
 CREATE TABLE {hub}.schedule (
