@@ -31,7 +31,16 @@ class Migration(NamedTuple):
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         "first version",
-        ("tables.sql", "types.sql", "sessions.sql", "claims.sql", "apply.sql", "reads.sql"),
+        (
+            "tables.sql",
+            "types.sql",
+            "sessions.sql",
+            "claims.sql",
+            "apply.sql",
+            "reads.sql",
+            "decoding.sql",
+            "views.sql",
+        ),
     ),
 )
 """Migration n (from 0) leads from version n to n + 1."""
