@@ -36,26 +36,23 @@ class _Lost(Exception):  # noqa: N818 - it ends a wait, and never escapes
 class _Ear:
     """Turns the notifications of one connection into hints for one session."""
 
-    def __init__(self, connection: Connection, number: int, app_id: str) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._number = number
-        self._app_id = app_id
-        self._heard: asyncio.Queue[Hint | None] = asyncio.Queue()
+        self._heard: asyncio.Queue[str | None] = asyncio.Queue()
+        self._number = 0
+        self._app_id = ""
 
-    def notified(self, _connection: object, _process: int, _channel: str, payload: object) -> None:
-        """Take in a notification, if it is for the session's application and not from itself."""
-        kind, sender, app_id, instance_id = json.loads(str(payload))
-        if sender == self._number or app_id != self._app_id:
-            return
-        if kind == "work":
-            self._heard.put_nowait(WorkDue())
-        else:
-            key = InstanceKey(AppId(from_stored(app_id)), from_stored(instance_id))
-            self._heard.put_nowait(InstanceChanged(key))
+    async def open(self, hub: Hub, session_id: SessionId) -> None:
+        """Begin to listen, and then take the session's guard lock.
 
-    def ended(self, _connection: object) -> None:
-        """Take in that the connection is gone."""
-        self._heard.put_nowait(None)
+        Raises:
+            asyncpg.PostgresError: Also if the session is not alive.
+        """
+        self._connection.add_termination_listener(self._ended)
+        await self._connection.add_listener(hub.channel, self._notified)
+        self._number, self._app_id = await self._connection.fetchrow(
+            hub.sql(_GUARD), to_stored(session_id)
+        )
 
     async def next(self) -> Hint:
         """Return the next hint.
@@ -66,13 +63,29 @@ class _Ear:
         while True:
             try:
                 async with asyncio.timeout(_CHECK_S):
-                    hint = await self._heard.get()
+                    payload = await self._heard.get()
             except TimeoutError:
                 await self._connection.execute("SELECT 1")
                 continue
-            if hint is None:
+            if payload is None:
                 raise _Lost
-            return hint
+            hint = self._hint_of(payload)
+            if hint is not None:
+                return hint
+
+    def _hint_of(self, payload: str) -> Hint | None:
+        kind, sender, app_id, instance_id = json.loads(payload)
+        if sender == self._number or app_id != self._app_id:
+            return None
+        if kind == "work":
+            return WorkDue()
+        return InstanceChanged(InstanceKey(AppId(from_stored(app_id)), from_stored(instance_id)))
+
+    def _notified(self, *notification: object) -> None:
+        self._heard.put_nowait(str(notification[3]))
+
+    def _ended(self, _connection: object) -> None:
+        self._heard.put_nowait(None)
 
 
 async def listen(
@@ -105,8 +118,6 @@ async def listen(
 @asynccontextmanager
 async def _ear(connections: Connections, hub: Hub, session_id: SessionId) -> AsyncIterator[_Ear]:
     async with connections.connect() as connection:
-        number, app_id = await connection.fetchrow(hub.sql(_GUARD), to_stored(session_id))
-        ear = _Ear(connection, number, app_id)
-        connection.add_termination_listener(ear.ended)
-        await connection.add_listener(hub.channel, ear.notified)
+        ear = _Ear(connection)
+        await ear.open(hub, session_id)
         yield ear

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, overload
 
 from durahub.backend import InstanceRecord, ParentLink
-from durahub.clock import END_OF_TIME
 from durahub.errors import BackendCorruptionError
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
 
@@ -72,9 +71,9 @@ def moment_of(stored: datetime) -> datetime: ...
 @overload
 def moment_of(stored: datetime | None) -> datetime | None: ...
 def moment_of(stored: datetime | None) -> datetime | None:
-    """Return a moment as the contract knows it; `END_OF_TIME` is stored as infinity."""
+    """Return a moment as the contract knows it; the first and the last are stored as infinities."""
     # The driver says infinity by a datetime that knows no zone.
-    return END_OF_TIME if stored is not None and stored.tzinfo is None else stored
+    return stored.replace(tzinfo=UTC) if stored is not None and stored.tzinfo is None else stored
 
 
 def _parent_of(columns: Sequence[Any]) -> ParentLink | None:
