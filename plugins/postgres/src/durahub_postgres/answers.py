@@ -34,7 +34,7 @@ from durahub.backend import (
 )
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus, TaskKey
 
-from durahub_postgres.rows import record_of
+from durahub_postgres.rows import moment_of, record_of
 from durahub_postgres.text import from_stored
 
 Row = Sequence[Any]
@@ -144,7 +144,9 @@ def _claimed_of(by_kind: defaultdict[int, list[Row]]) -> tuple[ClaimedInstance, 
         )
     timers: defaultdict[int, list[Timer]] = defaultdict(list)
     for _, _, _, instance, number, moment, payload, *_ in by_kind[Kind.TIMER]:
-        timers[instance].append(Timer(timer_id=number, due_at=moment, payload=payload))
+        timers[instance].append(
+            Timer(timer_id=number, due_at=moment_of(moment), payload=payload)
+        )
     return tuple(
         ClaimedInstance(
             record=record_of(row[8]),

@@ -61,19 +61,19 @@ def translate_errors(place: str) -> Iterator[None]:
     """
     try:
         yield
+    except asyncpg.DataError as error:
+        raise _unfit(place, error) from None  # the driver repeats values, which belong to the user
     except asyncpg.PostgresError as error:
         raise _translated(place, error) from error
-    except UnicodeEncodeError as error:
-        raise _lone_surrogate(place) from error
-    except asyncpg.DataError as error:
-        if isinstance(error.__cause__, UnicodeEncodeError):
-            raise _lone_surrogate(place) from error
-        raise BackendError(f"{place}: a value does not fit: {error}") from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise BackendUnavailableError(f"{place}: the connection is lost: {error}") from error
     except TimeoutError as error:
         raise BackendUnavailableError(f"{place}: the server did not answer in time") from error
     except OSError as error:
+        if error.filename is not None:
+            raise BackendError(
+                f"{place}: {error.strerror} at {error.filename}; check sslrootcert and its like"
+            ) from error
         detail = error.strerror or type(error).__name__
         raise BackendUnavailableError(f"{place}: the server can't be reached: {detail}") from error
 
@@ -90,12 +90,13 @@ def is_outdated(error: Exception) -> bool:
     return isinstance(error, asyncpg.OutdatedSchemaCacheError)
 
 
-def _lone_surrogate(place: str) -> BackendError:
-    # Never with the text: it belongs to the user.
-    return BackendError(
-        f"{place}: a text holds a lone surrogate, which is no Unicode character and can't be"
-        " stored; the whole call was refused"
-    )
+def _unfit(place: str, error: asyncpg.DataError) -> BackendError:
+    if isinstance(error.__cause__, UnicodeEncodeError):
+        return BackendError(
+            f"{place}: a text holds a lone surrogate, which is no Unicode character and can't be"
+            " stored; the whole call was refused"
+        )
+    return BackendError(f"{place}: a value does not fit into its column ({error.sqlstate})")
 
 
 def _translated(place: str, error: asyncpg.PostgresError) -> BackendError:
@@ -112,7 +113,7 @@ def _translated(place: str, error: asyncpg.PostgresError) -> BackendError:
         return BackendUnavailableError(f"{place}: {_UNAVAILABLE[code]} ({code})")
     if code[:2] in {"08", "57"}:
         return BackendUnavailableError(f"{place}: the connection is lost ({code})")
-    if code[:2] == "XX" or code == "22021":
+    if code[:2] == "XX":
         return BackendCorruptionError(f"{place}: {error.args[0]} ({code})")
     hint = _REFUSED.get(code)
     return BackendError(f"{place}: {f'{hint}: ' if hint else ''}{error.args[0]} ({code})")
