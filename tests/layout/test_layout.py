@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("core/src", "plugins/sqlite/src", "tests/conformance/src")
+SOURCES = ("core/src", "plugins/postgres/src", "plugins/sqlite/src", "tests/conformance/src")
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 50
 

@@ -175,9 +175,7 @@ async def new_backend(
 
 
 @pytest.fixture
-async def hub(
-    new_backend: Callable[..., Any], schema: str, sql: asyncpg.Connection[Any]
-) -> Hub:
+async def hub(new_backend: Callable[..., Any], schema: str, sql: asyncpg.Connection[Any]) -> Hub:
     backend = await new_backend()
     await backend.create_hub()
     await backend.register(Make.registration())

@@ -155,9 +155,13 @@ async def test_commit_waits_for_the_disk_even_where_the_default_is_not_to(
     sql: Any, schema: str, postgres_url: str, new_backend: Callable[..., Any]
 ) -> None:
     role = f"lazy_{schema}"
-    await sql.execute(f"CREATE ROLE {role} LOGIN SUPERUSER; ALTER ROLE {role} SET synchronous_commit = off")
+    await sql.execute(
+        f"CREATE ROLE {role} LOGIN SUPERUSER; ALTER ROLE {role} SET synchronous_commit = off"
+    )
     try:
-        backend = await new_backend(connectionString=postgres_url.replace("postgres:@", f"{role}:@"))
+        backend = await new_backend(
+            connectionString=postgres_url.replace("postgres:@", f"{role}:@")
+        )
         async with backend._connections.lend() as connection:
             assert await connection.fetchval("SHOW synchronous_commit") == "on"
         await backend.close()

@@ -143,5 +143,10 @@ async def test_longest_ended_are_listed_first(hub: Any, make: Any) -> None:
     await hub.apply(*(PurgeInstance(key=record.key) for record in ended.instances))
     rest = await hub.backend.list_ended(query)
     assert [record.key.instance_id for record in rest.instances] == ["i4", "i0"]
-    for app_id, status in ((AppId("other"), RuntimeStatus.FAILED), (make.app, RuntimeStatus.TERMINATED)):
-        assert (await hub.backend.list_ended(EndedQuery(app_id=app_id, status=status))).instances == ()
+    for app_id, status in (
+        (AppId("other"), RuntimeStatus.FAILED),
+        (make.app, RuntimeStatus.TERMINATED),
+    ):
+        assert (
+            await hub.backend.list_ended(EndedQuery(app_id=app_id, status=status))
+        ).instances == ()

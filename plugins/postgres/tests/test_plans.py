@@ -77,7 +77,9 @@ class Direct:
         head = (self.make.session, len(operations), room.instances, room.activities)
         return applied_of(await self._counted(name, statement, (*head, *batch.parameters())))
 
-    async def _counted(self, name: str, statement: str, parameters: tuple[object, ...]) -> list[Any]:
+    async def _counted(
+        self, name: str, statement: str, parameters: tuple[object, ...]
+    ) -> list[Any]:
         connection = self.hub.sql
         async with connection.transaction():
             before = await self._read()
@@ -105,7 +107,9 @@ async def work(direct: Direct, make: Any, tag: str) -> None:
         "turns",
         make.turn(one, timers=(make.timer(1, now), make.timer(2, now))),
         make.turn(two, activities=tuple(make.task(two, number) for number in range(5))),
-        make.turn(three, children=(make.creation(f"{tag}c"),), outgoing=(make.delivery(f"{tag}0"),)),
+        make.turn(
+            three, children=(make.creation(f"{tag}c"),), outgoing=(make.delivery(f"{tag}0"),)
+        ),
         make.turn(
             four,
             history=(),

@@ -77,6 +77,5 @@ async def test_nobody_listens_behind_a_pooler(
 
 def test_configuration_says_what_capability_is_lost(settings: Callable[..., Any]) -> None:
 
-
     assert PostgresBackend(settings(notifications="auto")).capabilities.hints
     assert not PostgresBackend(settings(notifications="off")).capabilities.hints

@@ -52,7 +52,9 @@ async def is_guarded(hub: Any) -> bool:
 
 
 async def listener_of(hub: Any) -> int | None:
-    query = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1 AND granted"
+    query = (
+        "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1 AND granted"
+    )
     found: int | None = await hub.sql.fetchval(
         query, (await hub.sql.fetchval("SELECT guard_class()")) % 2**32
     )

@@ -86,7 +86,11 @@ def test_wrong_keys_and_values_are_refused(wrong: dict[str, object]) -> None:
         ("postgresql://u:hunter2@nowhere.invalid/orders", True, "can't be reached"),
         ("postgresql://u:hunter2@/orders?host=/nowhere", True, "can't be reached"),
         ("postgresql://u:hunter2@h/o?sslmode=maybe", False, "can't be used"),
-        ("postgresql://u:hunter2@h/o?sslmode=verify-full&sslrootcert=/nowhere", False, "at /nowhere"),
+        (
+            "postgresql://u:hunter2@h/o?sslmode=verify-full&sslrootcert=/nowhere",
+            False,
+            "at /nowhere",
+        ),
     ],
 )
 async def test_failed_connection_tells_no_secret(url: str, retryable: bool, hint: str) -> None:  # noqa: FBT001

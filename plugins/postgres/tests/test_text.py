@@ -34,7 +34,22 @@ def test_ordinary_text_is_stored_as_it_is(text: str) -> None:
 
 
 async def test_ids_are_compared_byte_by_byte(hub: Any, make: Any) -> None:
-    ids = ["", "a", "A", "a ", "a\0", "a\x01", "a\x010", "a\x011", "a\0b", "é", "e\u0301", "%", "_", "'"]
+    ids = [
+        "",
+        "a",
+        "A",
+        "a ",
+        "a\0",
+        "a\x01",
+        "a\x010",
+        "a\x011",
+        "a\0b",
+        "é",
+        "e\u0301",
+        "%",
+        "_",
+        "'",
+    ]
     claimed = await hub.start(*(make.creation(one, name=one) for one in ids))
     assert sorted(one.record.key.instance_id for one in claimed) == sorted(ids)
     views = await hub.backend.get([make.key(one) for one in ids])

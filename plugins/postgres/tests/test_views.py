@@ -45,7 +45,8 @@ EVENTS = (
         ),
     ),
     event(
-        7, childWorkflowInstanceCreated=pb.ChildWorkflowInstanceCreatedEvent(instanceId="c", name="n")
+        7,
+        childWorkflowInstanceCreated=pb.ChildWorkflowInstanceCreatedEvent(instanceId="c", name="n"),
     ),
     event(8, timerCreated=pb.TimerCreatedEvent(name="nap")),
     event(
@@ -117,7 +118,10 @@ async def test_instances_are_readable(hub: Any, make: Any, rows: list[Any]) -> N
     assert (row["failure_type"], row["failure_message"]) == ("Oops", "broken")
     assert (row["tags"], row["history_length"]) == ('{"k": "v"}', len(EVENTS))
     assert row["owned_by"] == "test"
-    names = {status: (await hub.sql.fetchval("SELECT status_name($1)", status)) for status in RuntimeStatus}
+    names = {
+        status: (await hub.sql.fetchval("SELECT status_name($1)", status))
+        for status in RuntimeStatus
+    }
     assert names == {status: status.name for status in RuntimeStatus}
 
 

@@ -144,9 +144,7 @@ def _claimed_of(by_kind: defaultdict[int, list[Row]]) -> tuple[ClaimedInstance, 
         )
     timers: defaultdict[int, list[Timer]] = defaultdict(list)
     for _, _, _, instance, number, moment, payload, *_ in by_kind[Kind.TIMER]:
-        timers[instance].append(
-            Timer(timer_id=number, due_at=moment_of(moment), payload=payload)
-        )
+        timers[instance].append(Timer(timer_id=number, due_at=moment_of(moment), payload=payload))
     return tuple(
         ClaimedInstance(
             record=record_of(row[8]),

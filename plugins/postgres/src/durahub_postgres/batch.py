@@ -169,7 +169,9 @@ class Batch:
         self.fired += [(op, timer) for timer in turn.removed_timers]
         timers = {timer.timer_id: timer for timer in turn.timers}
         self.timers += [(op, one.timer_id, one.due_at, one.payload) for one in timers.values()]
-        tasks = {(task.key.execution_id, task.key.task_id): task for task in reversed(turn.activities)}
+        tasks = {
+            (task.key.execution_id, task.key.task_id): task for task in reversed(turn.activities)
+        }
         self.tasks += [
             (
                 op,

@@ -55,6 +55,9 @@ class Connections:
             BackendUnavailableError: The server can't be reached; opening again may succeed.
             BackendError: It can be reached and won't do; the message says why.
         """
+        for path in self._settings.certificates:
+            if not await asyncio.to_thread(path.is_file):
+                raise BackendError(f"{self._hub.place}: there is no file at {path}")
         async with self._first_look() as connection:
             await self._examine(connection)
         with translate_errors(self._hub.place), _explain_tls(self._hub.place):
@@ -202,7 +205,9 @@ class Connections:
         return settings
 
     def _local_settings(self) -> str:
-        settings = [f"SET LOCAL statement_timeout = {round(self._settings.statement_timeout * 1000)}"]
+        settings = [
+            f"SET LOCAL statement_timeout = {round(self._settings.statement_timeout * 1000)}"
+        ]
         if not self._is_durable:
             settings.append("SET LOCAL synchronous_commit = on")
         return "; ".join(settings)

@@ -70,10 +70,6 @@ def translate_errors(place: str) -> Iterator[None]:
     except TimeoutError as error:
         raise BackendUnavailableError(f"{place}: the server did not answer in time") from error
     except OSError as error:
-        if error.filename is not None:
-            raise BackendError(
-                f"{place}: {error.strerror} at {error.filename}; check sslrootcert and its like"
-            ) from error
         detail = error.strerror or type(error).__name__
         raise BackendUnavailableError(f"{place}: the server can't be reached: {detail}") from error
 

@@ -26,7 +26,9 @@ _LONGEST_PAUSE_S = 5.0
 _CHECK_S = 20.0
 """After so long without a notification the connection is asked whether it is alive."""
 
-_GUARD = "SELECT s.session, s.app_id FROM {hub}.guard($1) AS g JOIN {hub}.sessions AS s ON s.session = g"
+_GUARD = (
+    "SELECT s.session, s.app_id FROM {hub}.guard($1) AS g JOIN {hub}.sessions AS s ON s.session = g"
+)
 
 
 class _Lost(Exception):  # noqa: N818 - it ends a wait, and never escapes
@@ -88,9 +90,7 @@ class _Ear:
         self._heard.put_nowait(None)
 
 
-async def listen(
-    connections: Connections, hub: Hub, session_id: SessionId
-) -> AsyncIterator[Hint]:
+async def listen(connections: Connections, hub: Hub, session_id: SessionId) -> AsyncIterator[Hint]:
     """Yield hints until cancelled; connect again, for ever, whenever the connection is lost.
 
     After each interruption work may have been left unheard, so there is a hint then.

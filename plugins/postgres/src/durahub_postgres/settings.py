@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal, LiteralString
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -30,6 +31,8 @@ _OPTIONS = frozenset(
         "user",
     }
 )
+
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,49}", re.ASCII)
 
@@ -96,6 +99,12 @@ class PostgresSettings(BackendSettings):
         host = parsed.netloc.rpartition("@")[2] or query.get("host", "")
         database = parsed.path.lstrip("/") or query.get("dbname", "")
         return f"postgres://{host}/{database}?schema={self.schema_name}"
+
+    @property
+    def certificates(self) -> tuple[Path, ...]:
+        """The files that the URL names for secure connections."""
+        query = dict(parse_qsl(_split(self.connection_string.get_secret_value()).query))
+        return tuple(Path(query[name]) for name in _FILES if name in query)
 
 
 def _split(url: str) -> SplitResult:
