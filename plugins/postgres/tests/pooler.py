@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from contextlib import AsyncExitStack, asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 

@@ -128,8 +128,9 @@ async def test_call_that_takes_too_long_is_given_up(
     await backend.apply("other", [make.delivery("one", b"x")])
 
 
+@pytest.mark.usefixtures("hub")
 async def test_read_only_server_is_told_and_recovers(
-    hub: Any, make: Any, sql: Any, schema: str, postgres_url: str, new_backend: Callable[..., Any]
+    make: Any, sql: Any, schema: str, postgres_url: str, new_backend: Callable[..., Any]
 ) -> None:
     role = f"reader_{schema}"
     await sql.execute(f"CREATE ROLE {role} LOGIN SUPERUSER")
@@ -176,6 +177,6 @@ async def test_gap_in_a_history_names_the_instance(hub: Any, make: Any) -> None:
         "DELETE FROM history WHERE seq = 1 AND instance ="
         " (SELECT instance FROM instances WHERE instance_id = 'broken')"
     )
-    with pytest.raises(BackendCorruptionError, match="'broken'.*event 1"):
+    with pytest.raises(BackendCorruptionError, match=r"'broken'.*event 1"):
         await hub.backend.history([make.key("sound"), make.key("broken")])
     assert len((await hub.backend.history([make.key("sound")]))[0].events) == 3

@@ -28,9 +28,10 @@ SESSIONS = [SessionId(f"limited {number}") for number in range(3)]
 
 
 @pytest.fixture
-async def limited(hub: Any, make: Any, new_backend: Callable[..., Any]) -> Any:
+async def limited(make: Any, new_backend: Callable[..., Any]) -> Any:
     """A backend with sessions that all have the same limits."""
     backend = await new_backend()
+    await backend.create_hub()
     for session_id in SESSIONS:
         await backend.register(make.registration(session_id, limits=LIMITS))
     return backend
@@ -82,7 +83,8 @@ async def test_owned_without_limits_counts_too(hub: Any, make: Any, limited: Any
     assert names(claims.instances) == {"aa": 1}
 
 
-async def test_batch_claims_within_the_limits(hub: Any, make: Any, limited: Any) -> None:
+@pytest.mark.usefixtures("hub")
+async def test_batch_claims_within_the_limits(make: Any, limited: Any) -> None:
     creations = [make.creation(f"{name}{n}", name=name) for name in "abc" for n in range(3)]
     applied = await limited.apply(SESSIONS[0], creations, make.room)
     assert names(applied.instances) == {"a": 1, "b": 2, "c": 1}
@@ -109,7 +111,8 @@ async def test_tasks_are_claimed_within_the_limits(hub: Any, make: Any, limited:
     assert [task.key.task_id for task in again] == [3]
 
 
-async def test_batch_claims_tasks_within_the_limits(hub: Any, make: Any, limited: Any) -> None:
+@pytest.mark.usefixtures("hub")
+async def test_batch_claims_tasks_within_the_limits(make: Any, limited: Any) -> None:
     (claimed,) = (await limited.apply(SESSIONS[0], [make.creation("one")], make.room)).instances
     tasks = [make.task(claimed, number, name="xy"[number % 2]) for number in range(8)]
     theirs = make.task(claimed, 99, AppId("other"), name="y")

@@ -28,6 +28,7 @@ async def pool(postgres_url: str, tmp_path: Path) -> AsyncIterator[Pooler]:
 
 @pytest.fixture
 def pooled_url(pool: Pooler, tmp_path: Path) -> str:
+    assert pool.transactions == 0
     return f"postgresql://postgres@/postgres?host={tmp_path}"
 
 
@@ -67,9 +68,7 @@ async def test_nobody_listens_behind_a_pooler(
     await backend.create_hub()
     await backend.register(make.registration())
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.3):
-            async for _ in backend.wakeups(make.session):
-                raise AssertionError
+        await asyncio.wait_for(anext(backend.wakeups(make.session)), 0.3)
     # What nobody holds can't be found free: the session lives on without the guard lock.
     await backend.register(make.registration("session-2"))
     await backend.heartbeat(make.session)

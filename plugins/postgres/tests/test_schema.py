@@ -67,7 +67,7 @@ async def test_half_done_migration_is_undone_and_resumed(
 ) -> None:
     await hub.apply(make.creation("one"))
     second("ALTER TABLE {hub}.instances ADD COLUMN extra text; SELECT 1 / 0")
-    with pytest.raises(BackendError, match="division by zero"):
+    with pytest.raises(BackendError, match="22012"):
         await hub.backend.create_hub()
     assert await hub.backend.schema_status() == (1, 2)
     second("ALTER TABLE {hub}.instances ADD COLUMN extra text")
@@ -137,11 +137,14 @@ async def test_task_hub_that_was_made_anew_is_noticed(
         await hub.apply(make.creation("two"))
     await other.create_hub()
     await other.register(make.registration("new"))
+    errors = []
     for _ in range(3):
         try:
             await hub.backend.apply("new", [make.creation("three")])
         except BackendError as error:
-            assert error.retryable or isinstance(error, TaskHubNotFoundError)
+            errors.append(error)
+    assert len(errors) < 3
+    assert all(error.retryable or isinstance(error, TaskHubNotFoundError) for error in errors)
     assert (await hub.backend.get([make.key("three")])) != (None,)
 
 

@@ -111,7 +111,8 @@ async def test_every_event_type_of_the_protocol_has_its_name(hub: Any) -> None:
             assert row[column] == wanted, (row["type"], column)
 
 
-async def test_instances_are_readable(hub: Any, make: Any, rows: list[Any]) -> None:
+@pytest.mark.usefixtures("rows")
+async def test_instances_are_readable(hub: Any, make: Any) -> None:
     await hub.apply(make.delivery("one", b"x"))
     row = await hub.sql.fetchrow("SELECT * FROM v_instances WHERE instance_id = 'one'")
     assert (row["status"], row["input"], row["output"]) == ("RUNNING", "in\u2400put", "out")
@@ -125,7 +126,8 @@ async def test_instances_are_readable(hub: Any, make: Any, rows: list[Any]) -> N
     assert names == {status: status.name for status in RuntimeStatus}
 
 
-async def test_waiting_things_are_readable(hub: Any, rows: list[Any]) -> None:
+@pytest.mark.usefixtures("rows")
+async def test_waiting_things_are_readable(hub: Any) -> None:
     activities = await hub.sql.fetch("SELECT * FROM v_activities")
     assert [(row["name"], row["task_id"], row["state"]) for row in activities] == [
         ("activity", 1, "RUNNING")
@@ -138,15 +140,17 @@ async def test_waiting_things_are_readable(hub: Any, rows: list[Any]) -> None:
     assert storage["bytes"] > 200
 
 
-async def test_documented_queries_run(hub: Any, rows: list[Any]) -> None:
+@pytest.mark.usefixtures("rows")
+async def test_documented_queries_run(hub: Any) -> None:
     queries = re.findall(r"```sql\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
     assert len(queries) >= 5
     for query in queries:
         await hub.sql.fetch(query.replace("durahub.", f"{hub.schema}."))
 
 
+@pytest.mark.usefixtures("rows")
 async def test_reader_reads_the_views_and_nothing_else(
-    hub: Any, rows: list[Any], settings: Callable[..., PostgresSettings]
+    hub: Any, settings: Callable[..., PostgresSettings]
 ) -> None:
     role = f'reader "{hub.schema[-8:]}"'
     for _ in range(2):

@@ -1,4 +1,7 @@
-"""What the functions of the task hub answer, as the contract's values."""
+"""What the functions of the task hub answer, as the contract's values.
+
+A row is one of the type `answer`; `types.sql` has its columns.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from enum import IntEnum
-from typing import Any
 
 from durahub.backend import (
     ActivityCommitted,
@@ -34,11 +36,8 @@ from durahub.backend import (
 )
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus, TaskKey
 
-from durahub_postgres.rows import moment_of, record_of
+from durahub_postgres.rows import Row, moment_of, record_of
 from durahub_postgres.text import from_stored
-
-Row = Sequence[Any]
-"""One row of the type `answer`; see `types.sql` for its columns."""
 
 
 class Kind(IntEnum):

@@ -92,7 +92,7 @@ def _unfit(place: str, error: asyncpg.DataError) -> BackendError:
             f"{place}: a text holds a lone surrogate, which is no Unicode character and can't be"
             " stored; the whole call was refused"
         )
-    return BackendError(f"{place}: a value does not fit into its column ({error.sqlstate})")
+    return BackendError(f"{place}: a value does not fit ({error.sqlstate})")
 
 
 def _translated(place: str, error: asyncpg.PostgresError) -> BackendError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from durahub.backend import (
     EndedInstances,
@@ -22,7 +21,7 @@ from durahub.errors import BackendCorruptionError, BackendError
 from durahub.types import InstanceKey, RuntimeStatus
 
 from durahub_postgres.connections import Connections
-from durahub_postgres.rows import record_of
+from durahub_postgres.rows import Row, record_of
 from durahub_postgres.text import from_stored, to_stored
 
 _TOKEN = re.compile(r"(-?[0-9]{1,18})\.([0-9]{1,18})", re.ASCII)
@@ -110,11 +109,11 @@ def stored_keys(keys: Sequence[InstanceKey]) -> list[tuple[str, str]]:
     return [(to_stored(app_id), to_stored(instance_id)) for app_id, instance_id in keys]
 
 
-def _view_of(row: Sequence[Any], *, payloads: bool) -> InstanceView:
+def _view_of(row: Row, *, payloads: bool) -> InstanceView:
     return InstanceView(record=record_of(row[1]), payloads=_payloads_of(row) if payloads else None)
 
 
-def _payloads_of(row: Sequence[Any]) -> Payloads:
+def _payloads_of(row: Row) -> Payloads:
     _, _, given, output, custom_status, failure = row
     return Payloads(
         input=from_stored(given),
@@ -128,16 +127,18 @@ def _start(query: InstanceQuery) -> tuple[datetime | None, int]:
     start = None if query.created_from is None else (query.created_from, 0)
     if query.page_token is None:
         return start or (None, 0)
-    match = _TOKEN.fullmatch(query.page_token)
-    try:
-        if match is None:
-            raise OverflowError
-        after = (from_micros(int(match[1])), int(match[2]))
-    except OverflowError:
-        raise BackendError(
-            "the page token is not one of this backend; start with the first page"
-        ) from None
+    after = _parse_token(query.page_token)
+    if after is None:
+        raise BackendError("the page token is not one of this backend; start with the first page")
     return after if start is None else max(start, after)
+
+
+def _parse_token(token: str) -> tuple[datetime, int] | None:
+    match = _TOKEN.fullmatch(token)
+    try:
+        return match and (from_micros(int(match[1])), int(match[2]))
+    except OverflowError:
+        return None
 
 
 def _whole(record: InstanceRecord, stored: Sequence[tuple[int, bytes]]) -> tuple[bytes, ...]:

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, overload
 
+import asyncpg
 from durahub.backend import InstanceRecord, ParentLink
 from durahub.errors import BackendCorruptionError
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
 
 from durahub_postgres.text import from_stored
 
+Row = asyncpg.Record
+"""A row as the driver returns it: a sequence of its columns."""
 
-def record_of(row: Sequence[Any]) -> InstanceRecord:
+
+def record_of(row: Row) -> InstanceRecord:
     """Return the record of a row, whose columns are in the order of the table.
 
     Raises:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from durahub.backend import ClaimLimit, Heartbeat, Session
 from durahub.types import SessionId
 
+from durahub_postgres.rows import Row
 from durahub_postgres.text import from_stored, to_stored
 
 
@@ -29,7 +27,7 @@ def register_parameters(session: Session, connections: str) -> tuple[object, ...
     )
 
 
-def beat_of(row: Sequence[Any]) -> Heartbeat:
+def beat_of(row: Row) -> Heartbeat:
     """Return the answer to a heartbeat."""
     moment, fenced = row
     return Heartbeat(now=moment, fenced=tuple(SessionId(from_stored(one)) for one in fenced))

@@ -83,7 +83,7 @@ class PostgresSettings(BackendSettings):
     @field_validator("schema_name")
     @classmethod
     def _check_schema(cls, value: str) -> str:
-        reserved = value == "public" or value == "information_schema" or value.startswith("pg_")
+        reserved = value in {"public", "information_schema"} or value.startswith("pg_")
         if reserved or _SCHEMA.fullmatch(value) is None:
             raise _mistake(
                 "a task hub has a schema of its own, not public and none of Postgres's own;"
