@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from durahub.backend import SchemaStatus
@@ -62,10 +63,7 @@ async def plan(settings: PostgresSettings) -> tuple[tuple[str, str], ...]:
     async with _opened(settings) as (connections, hub), connections.lend() as connection:
         found = await schema.find_version(connection, hub)
     schema.require_known(hub, found)
-    return tuple(
-        (migration.name, "\n".join(hub.sql(schema.read_sql(name)) for name in migration.files))
-        for migration in schema.MIGRATIONS[found or 0 :]
-    )
+    return await asyncio.to_thread(_texts_of, hub, schema.MIGRATIONS[found or 0 :])
 
 
 async def grant_reader(settings: PostgresSettings, role: str) -> None:
@@ -95,6 +93,15 @@ async def grant_reader(settings: PostgresSettings, role: str) -> None:
             await connection.execute(hub.sql(f"GRANT USAGE ON SCHEMA {{hub}} TO {name}"))
             await connection.execute(hub.sql(f"GRANT SELECT ON {views} TO {name}"))
             await connection.execute(hub.sql(f"GRANT EXECUTE ON FUNCTION {functions} TO {name}"))
+
+
+def _texts_of(
+    hub: schema.Hub, migrations: Sequence[schema.Migration]
+) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (migration.name, "\n".join(hub.sql(schema.read_sql(name)) for name in migration.files))
+        for migration in migrations
+    )
 
 
 @asynccontextmanager

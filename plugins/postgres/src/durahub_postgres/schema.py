@@ -6,6 +6,7 @@ written in the same transaction, so a migration has happened completely or not a
 
 from __future__ import annotations
 
+import asyncio
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -163,7 +164,7 @@ async def _carry_out(connection: Connection, hub: Hub, found: int, migration: Mi
             await connection.execute(hub.sql("CREATE SCHEMA {hub}"))
         await connection.execute(hub.sql(_META))
     for name in migration.files:
-        await connection.execute(hub.sql(read_sql(name)))
+        await connection.execute(hub.sql(await asyncio.to_thread(read_sql, name)))
     await connection.execute(
         hub.sql("INSERT INTO {hub}.meta (version, name) VALUES ($1, $2)"), found + 1, migration.name
     )
