@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, overload
+from typing import Any, TypeVar
 
 import asyncpg
 from durahub.backend import InstanceRecord, ParentLink
@@ -13,6 +13,8 @@ from durahub.errors import BackendCorruptionError
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
 
 from durahub_postgres.text import from_stored
+
+Moment = TypeVar("Moment", datetime, datetime | None)
 
 Row = asyncpg.Record
 """A row as the driver returns it: a sequence of its columns."""
@@ -70,14 +72,12 @@ def record_of(row: Row) -> InstanceRecord:
         ) from error
 
 
-@overload
-def moment_of(stored: datetime) -> datetime: ...
-@overload
-def moment_of(stored: datetime | None) -> datetime | None: ...
-def moment_of(stored: datetime | None) -> datetime | None:
+def moment_of(stored: Moment) -> Moment:
     """Return a moment as the contract knows it; the first and the last are stored as infinities."""
     # The driver says infinity by a datetime that knows no zone.
-    return stored.replace(tzinfo=UTC) if stored is not None and stored.tzinfo is None else stored
+    if stored is None:
+        return stored
+    return stored.replace(tzinfo=UTC) if stored.tzinfo is None else stored
 
 
 def _parent_of(columns: Sequence[Any]) -> ParentLink | None:
