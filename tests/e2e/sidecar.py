@@ -128,11 +128,6 @@ class Sidecar:
         return self._child is not None and self._child.is_running
 
     @property
-    def pid(self) -> int:
-        assert self._child is not None
-        return self._child.pid
-
-    @property
     def output(self) -> str:
         """What it has written, in all its lives."""
         return self._log.read_text()
