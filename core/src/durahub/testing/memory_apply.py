@@ -160,7 +160,7 @@ class Batch:
         row.append(operation.messages, self._now)
         if operation.expedite:
             row.not_before = None
-            row.woken_at = self._now
+            row.woken_at = row.woken_at or self._now
         self._store.reschedule(row)
         self.touched[operation.key] = None
         return Delivered()

@@ -36,7 +36,7 @@ class InstanceRow:
         timers: Timers of the present generation by id.
         tasks: Activity tasks of any generation; used as an ordered set.
         not_before: Not due before this moment.
-        woken_at: When a delivery expedited the instance, since its last turn.
+        woken_at: When a delivery first expedited the instance, since its last turn.
         owner: The session that owns it.
     """
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from durahub.backend import InstanceClaims
 from durahub.testing.memory import MemoryBackend
+from durahub.testing.memory_apply import Batch
 from durahub.testing.memory_rows import InstanceRow
 
 from .registry import mutant
@@ -181,3 +182,11 @@ def end_of_time_is_a_moment(original: Any, row: Any) -> Any:
     far = [timer.due_at for timer in row.timers.values()]
     far += [row.not_before] if row.not_before else []
     return min(far) if wake_at is None and far else wake_at
+
+
+@mutant(Batch, "deliver", "CLM-15")
+def expedited_again_goes_to_the_end(original: Any, batch: Any, operation: Any) -> Any:
+    row = batch._store.instances.get(operation.key)
+    if row is not None and operation.expedite:
+        row.woken_at = None
+    return original(batch, operation)

@@ -9,6 +9,7 @@ from durahub.types import InstanceKey
 
 from durahub_conformance.hub import Hub
 from durahub_conformance.requirement import requirement
+from durahub_conformance.topics.giveback import parking
 from durahub_conformance.values import (
     OTHER_APP,
     creation,
@@ -178,3 +179,19 @@ class ClaimRequirements:
         await hub.wait(5)
         claims = await hub.claims()
         assert (claims.instances, claims.next_due_at) == ((), None)
+
+    @requirement("CLM-15")
+    async def test_due_instance_keeps_its_place(self, hub: Hub) -> None:
+        """An instance that is due keeps its place in the order, whatever else is delivered to it."""
+        await hub.owned("parked")
+        await hub.do(parking("parked"))
+        await hub.do(delivery("parked", expedite=True))
+        await hub.wait()
+        await hub.create("waiting")
+        await hub.wait()
+        await hub.create("new")
+        await hub.wait()
+        await hub.do(
+            delivery("parked", "a", expedite=True), delivery("waiting", "a", expedite=True)
+        )
+        assert keys(await hub.claim()) == [key("parked"), key("waiting"), key("new")]
