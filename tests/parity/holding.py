@@ -59,8 +59,3 @@ class HeldTurns(_Gate[pb.WorkflowRequest]):
     async def __call__(self, request: pb.WorkflowRequest) -> pb.WorkflowResponse | None:
         await self.pass_through(request)
         return decide(request, request.pastEvents, {"Flow": self._flow})
-
-
-async def silent(_: pb.WorkflowRequest) -> pb.WorkflowResponse | None:
-    """Never answer a turn."""
-    return None

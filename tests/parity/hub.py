@@ -121,11 +121,12 @@ class Sidecar:
             try:
                 yield worker
             finally:
+                connected, has_left = self.engine.connected_workers, task.done()
                 task.cancel()
                 await asyncio.wait([task])
                 await worker.channel.close()
-        if self._is_running:
-            await until(lambda: self.engine.connected_workers <= before)
+        if self._is_running and not has_left:
+            await until(lambda: self.engine.connected_workers < connected)
 
     def _connect(self) -> grpc.aio.Channel:
         return grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=_CHANNEL_OPTIONS)
