@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from durahub.engine import Engine
 from durahub.protocol import messages as pb
 from durahub.server.grpc_transport import GrpcServer
-from durahub.server.rpc import CallContext, RpcError
+from durahub.server.rpc import CallContext
 from durahub.server.taskhub_service import taskhub_routes
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import StringValue
@@ -211,21 +211,47 @@ async def test_an_idle_worker_that_wants_pings_gets_them(new_hub: NewHub) -> Non
         stream.cancel()
 
 
-@pytest.mark.parametrize(
-    ("agent", "ends_well"), [("grpc-node-js/1.12.6", True), ("grpc-java-netty/1.69.0", False)]
-)
-async def test_stopping_ends_streams_as_their_sdk_expects_it(
-    agent: str, *, ends_well: bool
-) -> None:
+async def test_stopping_ends_the_streams_of_javascript_well() -> None:
     async with running() as engine:
-        (route,) = (r for r in taskhub_routes(engine) if r.path.endswith("/GetWorkItems"))
-        caller = CallContext(peer="", metadata={"user-agent": agent}, deadline_s=lambda: None)
-        stream = route.handler(pb.GetWorkItemsRequest(), caller)
+        stream = stream_of("grpc-node-js/1.12.6", engine)
         reading = asyncio.ensure_future(anext(stream))
         await until(lambda: engine.connected_workers == 1)
         await engine.close_streams()
-        with pytest.raises(StopAsyncIteration if ends_well else RpcError):
+        with pytest.raises(StopAsyncIteration):
             await reading
+        with pytest.raises(StopAsyncIteration):
+            await anext(stream_of("grpc-node-js/1.12.6", engine))
+
+
+async def test_stopping_ends_other_streams_when_nobody_can_connect_again(
+    serving: ServerFactory, connected: ChannelFactory
+) -> None:
+    async with (
+        running() as engine,
+        serving(*taskhub_routes(engine)) as server,
+        connected(server) as channel,
+    ):
+        work_items = channel.unary_stream(f"{SERVICE}/GetWorkItems")
+        early = work_items(pb.GetWorkItemsRequest().SerializeToString())
+        await until(lambda: engine.connected_workers == 1)
+        await engine.close_streams()
+        await until(lambda: engine.connected_workers == 0)
+        late = work_items(pb.GetWorkItemsRequest().SerializeToString())
+        await asyncio.sleep(0.2)
+        assert not early.done()
+        assert not late.done()
+        await server.stop(0)
+        for stream in (early, late):
+            status = (await stream.code(), await stream.details())
+            assert status == (grpc.StatusCode.CANCELLED, "shutting down")
+
+
+def stream_of(agent: str, engine: Engine) -> AsyncGenerator[bytes, None]:
+    """Return the work items that a worker gets which calls itself `agent`."""
+    (route,) = (r for r in taskhub_routes(engine) if r.path.endswith("/GetWorkItems"))
+    caller = CallContext(peer="", metadata={"user-agent": agent}, deadline_s=lambda: None)
+    items: AsyncGenerator[bytes, None] = route.handler(pb.GetWorkItemsRequest(), caller)
+    return items
 
 
 @pytest.mark.parametrize(
@@ -238,12 +264,10 @@ async def test_stopping_ends_streams_as_their_sdk_expects_it(
 )
 async def test_a_worker_that_drops_what_is_too_much_is_given_less(agent: str, most: int) -> None:
     async with running() as engine:
-        (route,) = (r for r in taskhub_routes(engine) if r.path.endswith("/GetWorkItems"))
-        caller = CallContext(peer="", metadata={"user-agent": agent}, deadline_s=lambda: None)
         given: list[bytes] = []
 
         async def take() -> None:
-            async with aclosing(route.handler(pb.GetWorkItemsRequest(), caller)) as items:
+            async with aclosing(stream_of(agent, engine)) as items:
                 async for item in items:
                     given.append(item)  # noqa: PERF401 - looked at while it grows
 

@@ -5,6 +5,7 @@ The service has no package, so its paths are `/TaskHubSidecarService/<Method>`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,6 @@ from durahub.errors import (
 )
 from durahub.protocol import messages as pb
 from durahub.server.rpc import (
-    SHUTTING_DOWN,
     CallContext,
     Route,
     RpcError,
@@ -145,18 +145,23 @@ class _TaskHubService:
         try:
             async for item in items:
                 yield item
-        except (ShuttingDownError, StreamEndedError) as error:
+        except ShuttingDownError:
             if _NORMAL_END_AGENT not in context.user_agent:
-                raise _stream_error(error) from error
+                await _end_with_the_server()
+        except StreamEndedError as error:
+            if _NORMAL_END_AGENT not in context.user_agent:
+                raise _rpc_error(error) from error
         finally:
             await items.aclose()
             log.info("work item stream closed")
 
 
-def _stream_error(error: ShuttingDownError | StreamEndedError) -> RpcError:
-    if isinstance(error, ShuttingDownError):
-        return RpcError(StatusCode.CANCELLED, SHUTTING_DOWN)
-    return _rpc_error(error)
+async def _end_with_the_server() -> None:
+    """Wait until the server ends the stream, when nobody can connect any more.
+
+    Workers of some SDKs, told earlier, would connect again and again without a pause.
+    """
+    await asyncio.get_running_loop().create_future()
 
 
 def _path(method: str) -> str:
