@@ -163,7 +163,7 @@ async def claim_within_limits(direct: Direct) -> tuple[Any, ...]:
 )
 async def test_calls_read_what_they_need(hub: Any, make: Any, count: int) -> None:
     direct = Direct(hub, make)
-    await hub.backend.register(make.registration("limited", limits=LIMITS))
+    await hub.backend.register(make.registration("limited", limits=LIMITS, life_s=3600))
     await work(direct, make, "warm")
     await claim_within_limits(direct)
     await hub.sql.execute(FILL.replace("$1", str(count)), timeout=1200)
