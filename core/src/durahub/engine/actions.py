@@ -7,6 +7,7 @@ from collections.abc import Callable
 from durahub.backend import ActivityTask, CreateInstance, Message, ParentLink, Timer
 from durahub.engine import events
 from durahub.engine.draft import Draft, InvalidResponseError, batch_of
+from durahub.engine.propagation import SHARING
 from durahub.engine.state import Wait, target_app
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil
@@ -48,10 +49,20 @@ def carry_out(draft: Draft, event: pb.HistoryEvent) -> None:
     match event.WhichOneof("eventType"):
         case "taskScheduled":
             draft.activities.append(_activity_task(draft, event))
+            _note_scope(draft, Wait("task", event.eventId), event.taskScheduled)
         case "timerCreated":
             draft.timers.append(_timer(draft, event))
         case "childWorkflowInstanceCreated":
             _start_child(draft, event)
+            wait = Wait("child", event.eventId)
+            _note_scope(draft, wait, event.childWorkflowInstanceCreated)
+
+
+def _note_scope(
+    draft: Draft, wait: Wait, event: pb.TaskScheduledEvent | pb.ChildWorkflowInstanceCreatedEvent
+) -> None:
+    if event.historyPropagationScope in SHARING:
+        draft.scopes[wait] = event.historyPropagationScope
 
 
 def _activity_task(draft: Draft, event: pb.HistoryEvent) -> ActivityTask:

@@ -8,6 +8,7 @@ from durahub.engine.decision import TurnOutcome
 from durahub.engine.draft import Draft, TurnContext
 from durahub.engine.events import workflow_started
 from durahub.engine.inbox import Admission
+from durahub.engine.propagation import share_history
 from durahub.engine.state import InstanceState, fold, scheduled_wait
 from durahub.engine.turn import TurnPlan
 from durahub.errors import BackendCorruptionError
@@ -40,6 +41,7 @@ def adopt(claimed: ClaimedInstance, context: TurnContext) -> TurnOutcome | None:
     for wait, event in last.items():
         if wait in state.open:
             carry_out(draft, event)
+    share_history(draft, raws)
     record = claimed.record
     commit = CommitTurn(
         key=record.key,
@@ -64,6 +66,6 @@ def _draft(claimed: ClaimedInstance, state: InstanceState, context: TurnContext)
             f"instance {claimed.record.key.instance_id!r} begins with a history without a start"
         )
     plan = TurnPlan(
-        claimed, InstanceState(), workflow_started(context.now), Admission(), state.start
+        claimed, InstanceState(), workflow_started(context.now), Admission(), state.start, ()
     )
     return Draft(plan, context)

@@ -10,6 +10,7 @@ from durahub.engine import events
 from durahub.engine.actions import apply_action
 from durahub.engine.draft import Draft, InvalidResponseError, TurnContext, batch_of
 from durahub.engine.generation import next_generation
+from durahub.engine.propagation import share_history
 from durahub.engine.state import child_key, child_ref
 from durahub.engine.turn import TurnPlan
 from durahub.protocol import messages as pb
@@ -242,6 +243,12 @@ def _outcome(draft: Draft, response: pb.WorkflowResponse) -> TurnOutcome:
     version = response.version if response.HasField("version") else None
     opening = events.workflow_started(plan.began_at, version)
     accepted = plan.admission.accepted
+    history = (
+        opening.SerializeToString(),
+        *(arrival.raw for arrival in accepted),
+        *(event.SerializeToString() for event in draft.events),
+    )
+    share_history(draft, history)
     completed = draft.completed.executionCompleted if draft.completed is not None else None
     record = plan.claimed.record
     commit = CommitTurn(
@@ -257,18 +264,14 @@ def _outcome(draft: Draft, response: pb.WorkflowResponse) -> TurnOutcome:
         failure=_failure(completed),
         consumed=plan.consumed,
         removed_timers=(*plan.fired_timers, *plan.admission.cancelled_timers),
-        history=(
-            opening.SerializeToString(),
-            *(arrival.raw for arrival in accepted),
-            *(event.SerializeToString() for event in draft.events),
-        ),
+        history=history,
         timers=() if completed is not None else tuple(draft.timers),
         activities=tuple(draft.activities),
         children=tuple(draft.children),
         outgoing=tuple(draft.outgoing),
     )
-    history = (opening, *(arrival.event for arrival in accepted), *draft.events)
-    return TurnOutcome(commit, history, tuple(plan.admission.dropped))
+    events_added = (opening, *(arrival.event for arrival in accepted), *draft.events)
+    return TurnOutcome(commit, events_added, tuple(plan.admission.dropped))
 
 
 def _status(plan: TurnPlan, completed: pb.ExecutionCompletedEvent | None) -> RuntimeStatus:

@@ -47,6 +47,7 @@ class Draft:
         outgoing: Messages to other instances, and to this one itself.
         completed: The event that ends the instance.
         scheduled: What the actions so far schedule.
+        scopes: How much history goes to what is set going, where any does.
     """
 
     plan: TurnPlan
@@ -58,6 +59,7 @@ class Draft:
     outgoing: list[Deliver] = field(default_factory=list)
     completed: pb.HistoryEvent | None = None
     scheduled: set[Wait] = field(default_factory=set)
+    scopes: dict[Wait, pb.HistoryPropagationScope.ValueType] = field(default_factory=dict)
 
     def claim_id(self, wait: Wait) -> bool:
         """Return whether something is to be scheduled under an id: not if it is and is not resolved yet.

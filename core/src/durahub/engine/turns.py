@@ -99,7 +99,8 @@ class TurnRunner:
             if adopted is not None:
                 await self._adopt(claimed, resident, adopted)
                 return
-            plan = plan_turn(resident.state, claimed, self._services.clock.now())
+            now = self._services.clock.now()
+            plan = plan_turn(resident.state, claimed, now, committed=resident.history)
             await self._execute(plan, resident)
         except NoWorkerError:
             await self._services.lane.write(ReleaseInstance(key=claimed.record.key))
