@@ -8,7 +8,7 @@ from durahub.backend import ActivityTask, CreateInstance, Message, ParentLink, T
 from durahub.engine import events
 from durahub.engine.draft import Draft, InvalidResponseError, batch_of
 from durahub.engine.propagation import SHARING
-from durahub.engine.state import Wait, target_app
+from durahub.engine.state import Wait, scheduled_wait, target_app
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil
 from durahub.types import AppId, ExecutionId, InstanceKey, TaskKey
@@ -45,16 +45,24 @@ def _schedule_task(draft: Draft, action: pb.WorkflowAction) -> None:
 
 
 def carry_out(draft: Draft, event: pb.HistoryEvent) -> None:
-    """Add to a draft what an event of the scheduling kind sets going; others set nothing going."""
-    match event.WhichOneof("eventType"):
-        case "taskScheduled":
+    """Add to a draft what an event of the scheduling kind sets going; others set nothing going.
+
+    Nothing is set going either if it was resolved before.
+    """
+    wait = scheduled_wait(event)
+    if wait is None:
+        return
+    if draft.is_resolved(wait):
+        draft.redeliver(wait)
+        return
+    match wait.kind:
+        case "task":
             draft.activities.append(_activity_task(draft, event))
-            _note_scope(draft, Wait("task", event.eventId), event.taskScheduled)
-        case "timerCreated":
+            _note_scope(draft, wait, event.taskScheduled)
+        case "timer":
             draft.timers.append(_timer(draft, event))
-        case "childWorkflowInstanceCreated":
+        case "child":
             _start_child(draft, event)
-            wait = Wait("child", event.eventId)
             _note_scope(draft, wait, event.childWorkflowInstanceCreated)
 
 

@@ -80,7 +80,7 @@ def decide(
         and completion.completeWorkflow.workflowStatus == pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW
     ):
         commit = next_generation(plan, response, completion.completeWorkflow, context)
-        return TurnOutcome(commit, (), tuple(plan.admission.dropped))
+        return TurnOutcome(commit, (), plan.dropped())
     draft = Draft(plan, context)
     for action in response.actions:
         if not action.HasField("completeWorkflow"):
@@ -127,7 +127,7 @@ def settle_idle(plan: TurnPlan, custom_status: str | None, context: TurnContext)
         consumed=plan.consumed,
         removed_timers=plan.fired_timers,
     )
-    return TurnOutcome(commit, (), tuple(plan.admission.dropped))
+    return TurnOutcome(commit, (), plan.dropped())
 
 
 def _completion(plan: TurnPlan, response: pb.WorkflowResponse) -> pb.WorkflowAction | None:
@@ -215,10 +215,11 @@ def _tell_children(draft: Draft) -> None:
         for child in draft.plan.state.children
         if child.wait in draft.plan.state.open and child.wait not in draft.plan.admission.settled
     ]
+    created = [
+        child_ref(event) for event in draft.events if event.HasField("childWorkflowInstanceCreated")
+    ]
     started_now = [
-        child_key(draft.key, child_ref(event))
-        for event in draft.events
-        if event.HasField("childWorkflowInstanceCreated")
+        child_key(draft.key, child) for child in created if not draft.is_resolved(child.wait)
     ]
     # Each once: a retried child has the id of the attempt before.
     receivers = list(dict.fromkeys([*running, *started_now]))
@@ -271,7 +272,7 @@ def _outcome(draft: Draft, response: pb.WorkflowResponse) -> TurnOutcome:
         outgoing=tuple(draft.outgoing),
     )
     events_added = (opening, *(arrival.event for arrival in accepted), *draft.events)
-    return TurnOutcome(commit, events_added, tuple(plan.admission.dropped))
+    return TurnOutcome(commit, events_added, plan.dropped(draft.scheduled))
 
 
 def _status(plan: TurnPlan, completed: pb.ExecutionCompletedEvent | None) -> RuntimeStatus:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from durahub.backend import ClaimedInstance
 from durahub.engine.events import given_history, workflow_started
-from durahub.engine.inbox import Admission, admit
-from durahub.engine.state import InstanceState
+from durahub.engine.inbox import Admission, admit, never_scheduled
+from durahub.engine.state import InstanceState, Wait
 from durahub.errors import BackendCorruptionError
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil
@@ -66,6 +66,15 @@ class TurnPlan:
     def fired_timers(self) -> tuple[int, ...]:
         """Ids of the timers that the turn uses up."""
         return tuple(timer.timer_id for timer in self.claimed.timers)
+
+    def dropped(self, scheduled: Collection[Wait] = ()) -> tuple[str, ...]:
+        """Return why events are left out of the turn, for the log.
+
+        Args:
+            scheduled: What the turn schedules; early resolutions of anything else are left out.
+        """
+        orphans = [wait for wait in self.admission.early if wait not in scheduled]
+        return (*self.admission.dropped, *map(never_scheduled, orphans))
 
     @property
     def is_idle(self) -> bool:
