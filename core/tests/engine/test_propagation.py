@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from . import making
-from .making import FOREVER, KEY, NOW
+from .making import KEY, NOW
 from .propagating import (
     LINEAGE,
     NONE,
@@ -236,12 +236,9 @@ def test_visible_events_of_a_history_whose_user_wrote_the_same_bytes() -> None:
     assert visible_events([event, raw]) == [event, start]
 
 
-def test_given_history_that_does_not_decode_parks_instead_of_being_handed_on() -> None:
+def test_given_history_that_does_not_decode_never_reaches_a_worker() -> None:
     raw = give_history(making.started().SerializeToString(), b"\xff\xff")
-    run = begun(start=pb.HistoryEvent.FromString(raw))
-    run.deliver(making.raised("paid"))
+    run = Run()
+    run.deliver(pb.HistoryEvent.FromString(raw))
     with pytest.raises(DecodeError):
-        decided(run, sharing(making.schedule(1), LINEAGE))
-    run = begun(making.sleep(1, FOREVER), start=pb.HistoryEvent.FromString(raw))
-    with pytest.raises(DecodeError):
-        decided(run, making.continue_as_new())
+        run.plan()

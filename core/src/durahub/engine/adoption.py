@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from durahub.backend import ClaimedInstance, CommitTurn
 from durahub.engine.actions import carry_out
+from durahub.engine.damage import check_beginning
 from durahub.engine.decision import TurnOutcome
 from durahub.engine.draft import Draft, TurnContext
 from durahub.engine.events import workflow_started
@@ -25,7 +26,7 @@ def adopt(claimed: ClaimedInstance, context: TurnContext) -> TurnOutcome | None:
 
     Raises:
         google.protobuf.message.DecodeError: An event does not decode.
-        BackendCorruptionError: The history is cut short, or has no start event.
+        BackendCorruptionError: The history is cut short, or does not begin with a start.
     """
     if claimed.record.history_length or not claimed.messages:
         return None
@@ -33,6 +34,7 @@ def adopt(claimed: ClaimedInstance, context: TurnContext) -> TurnOutcome | None:
     raws = split_fork(first.message.payload)
     if raws is None:
         return None
+    check_beginning(claimed.record.key.instance_id, raws)
     history = tuple(map(pb.HistoryEvent.FromString, raws))
     state = fold(raws)
     draft = _draft(claimed, state, context)

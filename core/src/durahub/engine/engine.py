@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 from durahub.backend import (
     Backend,
@@ -23,6 +23,7 @@ from durahub.engine.client import Client
 from durahub.engine.dispatch import Dispatcher
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
+from durahub.engine.parking import Parkings
 from durahub.engine.pauses import watch_for_pauses
 from durahub.engine.residents import Residents
 from durahub.engine.retry import Backoff
@@ -30,9 +31,14 @@ from durahub.engine.streams import ItemName
 from durahub.engine.turns import TurnRunner, TurnServices
 from durahub.engine.watchers import Watchers
 from durahub.engine.workbench import Workbench
-from durahub.errors import BackendUnavailableError, SessionFencedError
+from durahub.errors import (
+    BackendCorruptionError,
+    BackendError,
+    BackendUnavailableError,
+    SessionFencedError,
+)
 from durahub.protocol import messages as pb
-from durahub.types import RuntimeStatus, SessionId
+from durahub.types import InstanceKey, RuntimeStatus, SessionId
 
 log = logging.getLogger("durahub.engine")
 
@@ -72,6 +78,7 @@ class Engine:
         self._watchers = Watchers(backend)
         self.client = Client(backend, self._lane, self._watchers, clock, options.app_id)
         self._recheck_stalled = asyncio.Event()
+        self._parkings = Parkings()
         self._is_started = False
 
     @property
@@ -83,6 +90,11 @@ class Engine:
     def connected_workers(self) -> int:
         """Number of open worker streams."""
         return self._dispatcher.connected_workers
+
+    @property
+    def parked(self) -> Mapping[str, int]:
+        """How many instances this sidecar has parked since it was made, by the kind of reason."""
+        return self._parkings.counts
 
     async def start(self) -> None:
         """Open the backend, create the task hub if need be, and begin to work.
@@ -136,8 +148,11 @@ class Engine:
                 await self._lane.drain()
                 if self._session is not None:
                     await self._backend.unregister(self._session.session_id)
-        except (TimeoutError, BackendUnavailableError):
-            log.warning("the store did not answer; the session ends by its time to live")
+        except (TimeoutError, BackendError) as error:
+            log.warning(
+                "the session could not be ended; it ends by its time to live",
+                extra={"error": str(error)},
+            )
         for task in (*self._background, self._hints):
             task.cancel()
         await self._group.__aexit__(None, None, None)
@@ -175,6 +190,7 @@ class Engine:
                 residents=self._residents,
                 watchers=self._watchers,
                 retry_parked=self._recheck_stalled.set,
+                parkings=self._parkings,
                 clock=self._clock,
                 options=self._options,
             )
@@ -212,12 +228,13 @@ class Engine:
                         self._lane.look()
                 backoff.succeeded()
                 delay_s = interval_s
-            except BackendUnavailableError:
-                delay_s = backoff.failed()
             except SessionFencedError:
                 # The lane finds out by itself, at its next call, and renews the session.
                 self._lane.look()
                 delay_s = interval_s
+            except _PASSING as error:
+                _report("heartbeat", error)
+                delay_s = backoff.failed()
             await asyncio.sleep(delay_s)
 
     async def _follow_hints(self) -> None:
@@ -229,7 +246,8 @@ class Engine:
                         await self._watchers.look([hint.key])
                     else:
                         self._lane.look()
-            except (BackendUnavailableError, SessionFencedError):
+            except (*_PASSING, SessionFencedError) as error:
+                _report("following hints", error)
                 await asyncio.sleep(self._options.safety_poll.total_seconds())
 
     async def _look_for_lost_hints(self) -> None:
@@ -239,8 +257,8 @@ class Engine:
             await asyncio.sleep(self._options.safety_poll.total_seconds())
             try:
                 await self._watchers.look_at_all()
-            except BackendUnavailableError:
-                continue
+            except _PASSING as error:
+                _report("watching", error)
 
     def _recover_from_pause(self, seconds: float) -> None:
         """Ask for answers again that were sent in vain while this process did not run.
@@ -264,6 +282,8 @@ class Engine:
             except BackendUnavailableError:
                 self._recheck_stalled.set()
                 await asyncio.sleep(self._options.safety_poll.total_seconds())
+            except BackendCorruptionError as error:
+                _report("waking stalled instances", error)
 
     async def _expedite_stalled(self) -> None:
         token: str | None = None
@@ -276,7 +296,23 @@ class Engine:
                 )
             )
             for record in page.instances:
-                await self._lane.write(Deliver(key=record.key, messages=(), expedite=True))
+                await self._expedite(record.key)
             token = page.next_token
             if token is None:
                 return
+
+    async def _expedite(self, key: InstanceKey) -> None:
+        try:
+            await self._lane.write(Deliver(key=key, messages=(), expedite=True))
+        except BackendCorruptionError as error:
+            _report(f"waking {key.instance_id!r}", error)
+
+
+_PASSING = (BackendUnavailableError, BackendCorruptionError)
+"""What the engine lives with: it passes, or concerns a part of the store only."""
+
+
+def _report(work: str, error: BackendError) -> None:
+    """Say that damage was met; that the store is unavailable is the lane's to say."""
+    if isinstance(error, BackendCorruptionError):
+        log.error("%s met damage in the store", work, extra={"error": str(error)})

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from durahub.backend import ClaimedInstance, StoredMessage, Timer
+from durahub.engine.damage import check_timer
 from durahub.engine.events import remembered_requests
 from durahub.engine.state import (
     InstanceState,
@@ -89,7 +90,7 @@ def admit(state: InstanceState, claimed: ClaimedInstance) -> Admission:
 
     Raises:
         google.protobuf.message.DecodeError: An event does not decode.
-        BackendCorruptionError: A message is no batch of events.
+        BackendCorruptionError: A message is no batch of events, or a timer is not its own.
     """
     admission = Admission(suspended=state.suspended)
     desk = _Desk(state, admission)
@@ -114,6 +115,8 @@ def _deliveries(claimed: ClaimedInstance, dropped: list[str]) -> Iterator[_Deliv
         arrivals = tuple(
             Arrival(raw, pb.HistoryEvent.FromString(raw)) for raw in split_batch(payload)
         )
+        if isinstance(item, Timer):
+            check_timer(claimed.record.key.instance_id, item, [one.event for one in arrivals])
         holds_start = any(arrival.event.HasField("executionStarted") for arrival in arrivals)
         yield _Delivery(arrivals, holds_start, is_addressed=wanted is not None)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from durahub.backend import Backend, ClaimedInstance
+from durahub.engine.damage import check_beginning
 from durahub.engine.state import InstanceState, fold
 from durahub.errors import BackendCorruptionError
 from durahub.protocol import messages as pb
@@ -58,7 +59,7 @@ class Residents:
         """Return the resident of a claimed instance, reading its history if need be.
 
         Raises:
-            BackendCorruptionError: The stored history has a gap.
+            BackendCorruptionError: The stored history has a gap, begins in the middle, or is another one.
             google.protobuf.message.DecodeError: A stored event does not decode.
         """
         record = claimed.record
@@ -67,6 +68,7 @@ class Residents:
             resident is not None
             and resident.revision == record.revision
             and resident.execution_id == record.execution_id
+            and len(resident.history) == record.history_length
         ):
             return resident
         if record.history_length == 0:
@@ -79,6 +81,7 @@ class Residents:
             raise BackendCorruptionError(
                 f"the history of instance {record.key.instance_id!r} is not the one that was claimed"
             )
+        check_beginning(record.key.instance_id, stored.events)
         return Resident(
             record.execution_id,
             record.revision,

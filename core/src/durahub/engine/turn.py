@@ -105,7 +105,8 @@ def plan_turn(
         committed: The history that `state` is the fold of.
 
     Raises:
-        google.protobuf.message.DecodeError: An event in the inbox does not decode.
+        google.protobuf.message.DecodeError: An event in the inbox does not decode, or what the instance may
+            see of its ancestors does not.
         BackendCorruptionError: A message is no batch of events, or there is no start event.
     """
     admission = admit(state, claimed)
@@ -114,7 +115,11 @@ def plan_turn(
         raise BackendCorruptionError(
             f"instance {claimed.record.key.instance_id!r} has neither history nor a start event"
         )
-    return TurnPlan(claimed, state, workflow_started(now), admission, start, committed)
+    plan = TurnPlan(claimed, state, workflow_started(now), admission, start, committed)
+    if plan.given is not None:
+        # Nobody has looked into it, and a work item that does not decode ends a worker's whole stream.
+        pb.PropagatedHistory.FromString(plan.given)
+    return plan
 
 
 def _start_among(admission: Admission) -> pb.HistoryEvent | None:
