@@ -52,7 +52,7 @@ class Run:
             messages=tuple(self.waiting),
             timers=tuple(due),
         )
-        return plan_turn(self.resident.state, claimed, self.now)
+        return plan_turn(self.resident.state, claimed, self.now, committed=self.resident.history)
 
     def turn(
         self, plan: TurnPlan, actions: Sequence[pb.WorkflowAction] | pb.WorkflowResponse

@@ -127,7 +127,7 @@ def test_terminate_before_a_scheduled_start_needs_no_worker() -> None:
     start = making.started()
     start.executionStarted.scheduledStartTimestamp.CopyFrom(to_timestamp(NOW + 9 * SECOND))
     claimed = making.claim(start, making.raised("paid"), making.terminated("bye"))
-    plan = plan_turn(Run().resident.state, claimed, NOW)
+    plan = plan_turn(Run().resident.state, claimed, NOW, committed=())
     assert plan.ends_before_start
     outcome = force_termination(plan, pb.WorkflowResponse(), making.context())
     assert making.kinds(outcome.history) == [
@@ -144,9 +144,13 @@ def test_terminate_before_a_scheduled_start_needs_no_worker() -> None:
 def test_plan_with_a_termination_ends_early_only_before_the_start_time() -> None:
     start = making.started()
     start.executionStarted.scheduledStartTimestamp.CopyFrom(to_timestamp(NOW))
-    on_time = plan_turn(Run().resident.state, making.claim(start, making.terminated()), NOW)
+    claimed = making.claim(start, making.terminated())
+    on_time = plan_turn(Run().resident.state, claimed, NOW, committed=())
     unscheduled = plan_turn(
-        Run().resident.state, making.claim(making.started(), making.terminated()), NOW
+        Run().resident.state,
+        making.claim(making.started(), making.terminated()),
+        NOW,
+        committed=(),
     )
     assert not on_time.ends_before_start
     assert not unscheduled.ends_before_start

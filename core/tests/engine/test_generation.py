@@ -141,7 +141,7 @@ def test_next_generation_with_any_carried_kinds_takes_only_what_can_be_delivered
     events = carried(decided(begun(making.schedule(1)), making.continue_as_new("x", odd)))
     message = making.stored(*events, number=1)
     claimed = ClaimedInstance(record=making.record(), messages=(message,), timers=())
-    plan = plan_turn(InstanceState(), claimed, NOW)
+    plan = plan_turn(InstanceState(), claimed, NOW, committed=())
     taken = [arrival.event for arrival in plan.admission.accepted]
     assert making.kinds(taken) == ["executionStarted", "eventRaised"]
     assert plan.start.executionStarted.input.value == "x"

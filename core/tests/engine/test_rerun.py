@@ -297,7 +297,8 @@ def test_fork_with_a_child_in_place_of_its_source_is_refused() -> None:
 
 def test_adopt_of_attempts_that_share_an_id_sets_the_last_one_going() -> None:
     """Python SDKs before 1.17 give the next attempt the id of the one that failed."""
-    history = [making.started(), making.scheduled(1), making.task_failed(1), making.scheduled(1)]
+    attempts = [making.scheduled(1), making.task_failed(1), making.scheduled(1)]
+    history = [making.opened(), making.started(), *attempts]
     payload = fork_bytes(making.raws(history))
     message = StoredMessage(message_id=1, message=Message(payload=payload), accepted_at=NOW)
     claimed = ClaimedInstance(record=making.record(), messages=(message,), timers=())

@@ -30,6 +30,7 @@ class Status:
     is_serving: bool = True
     is_ready: bool = True
     connected_workers: int = 2
+    parked: dict[str, int] = field(default_factory=lambda: {"damaged": 3, "patchMismatch": 0})
     stops: list[str] = field(default_factory=list)
 
     def request_stop(self, reason: str) -> None:
@@ -102,6 +103,7 @@ async def test_metadata_tells_app_build_backend_and_workers(client: httpx2.Async
         "edition": "oss",
         "version": "1.2.3",
         "backend": {"type": "sqlite", "distribution": "durahub-sqlite", "version": "1.2.4"},
+        "parked": {"damaged": 3, "patchMismatch": 0},
     }
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from durahub.backend import ActivityTask, CreateInstance, Message, ParentLink, Timer
 from durahub.engine import events
 from durahub.engine.draft import Draft, InvalidResponseError, batch_of
+from durahub.engine.propagation import SHARING
 from durahub.engine.routing import misrouted_failure, misrouting
-from durahub.engine.state import Wait, target_app
+from durahub.engine.state import Wait, scheduled_wait, target_app
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil
 from durahub.types import ExecutionId, InstanceKey, TaskKey
@@ -47,21 +48,37 @@ def _schedule_task(draft: Draft, action: pb.WorkflowAction) -> None:
 def carry_out(draft: Draft, event: pb.HistoryEvent) -> None:
     """Add to a draft what an event of the scheduling kind sets going; others set nothing going.
 
-    What is routed to where nothing can be sent fails.
+    Nothing is set going either if it was resolved before. What is routed to where nothing can be sent
+    fails.
     """
+    wait = scheduled_wait(event)
+    if wait is None:
+        return
+    if draft.is_resolved(wait):
+        draft.redeliver(wait)
+        return
     objection = misrouting(event.router, draft.context.app_id)
-    match event.WhichOneof("eventType"):
-        case "taskScheduled" if objection:
+    match wait.kind:
+        case "task" if objection:
             _fail(draft, _failed_task(draft, event, misrouted_failure(objection)))
-        case "taskScheduled":
+        case "task":
             draft.activities.append(_activity_task(draft, event))
-        case "timerCreated":
+            _note_scope(draft, wait, event.taskScheduled)
+        case "timer":
             draft.timers.append(_timer(draft, event))
-        case "childWorkflowInstanceCreated" if objection:
+        case "child" if objection:
             failure = misrouted_failure(objection)
             _fail(draft, events.child_failed(draft.context.now, event.eventId, failure))
-        case "childWorkflowInstanceCreated":
+        case "child":
             _start_child(draft, event)
+            _note_scope(draft, wait, event.childWorkflowInstanceCreated)
+
+
+def _note_scope(
+    draft: Draft, wait: Wait, event: pb.TaskScheduledEvent | pb.ChildWorkflowInstanceCreatedEvent
+) -> None:
+    if event.historyPropagationScope in SHARING:
+        draft.scopes[wait] = event.historyPropagationScope
 
 
 def _fail(draft: Draft, failed: pb.HistoryEvent) -> None:

@@ -8,11 +8,13 @@ from google.protobuf.message import DecodeError
 
 from durahub.backend import ActivityTask, CommitActivity, Message, ReleaseActivity, TaskNotOwned
 from durahub.clock import Clock
+from durahub.engine.damage import check_request
 from durahub.engine.dispatch import Dispatcher, NoWorkerError
 from durahub.engine.draft import batch_of
 from durahub.engine.events import activity_result
 from durahub.engine.lane import StoreLane
 from durahub.engine.streams import ItemName, WorkerStream
+from durahub.errors import BackendCorruptionError
 from durahub.protocol import messages as pb
 from durahub.protocol.frames import activity_item_bytes
 
@@ -35,8 +37,9 @@ class ActivityRunner:
         """
         try:
             request = pb.ActivityRequest.FromString(task.payload)
-        except DecodeError as error:
-            await self._fail_undecodable(task, error)
+            check_request(task, request)
+        except (DecodeError, BackendCorruptionError) as error:
+            await self._fail_damaged(task, error)
             return
         name = ItemName(task.key.instance.instance_id, task.key.task_id)
 
@@ -66,16 +69,21 @@ class ActivityRunner:
                 extra={"instance_id": task.key.instance.instance_id, "task_id": task.key.task_id},
             )
 
-    async def _fail_undecodable(self, task: ActivityTask, error: DecodeError) -> None:
-        """Tell the workflow that its activity can't be run: its stored description is damaged."""
+    async def _fail_damaged(
+        self, task: ActivityTask, error: DecodeError | BackendCorruptionError
+    ) -> None:
+        """Tell the workflow that its activity can't be run: its stored description is damaged.
+
+        Its own state is sound, so it is not parked: it has code for activities that fail, can go on and
+        compensate, and a retry of its own schedules the activity anew, undamaged.
+        """
         log.error(
-            "activity task does not decode",
+            "activity task is damaged",
             extra={"instance_id": task.key.instance.instance_id, "task_id": task.key.task_id},
         )
         failure = pb.TaskFailureDetails(
             errorType="ActivityTaskCorrupt",
-            errorMessage=f"the stored task {task.name!r} does not decode: {error}",
-            isNonRetriable=True,
+            errorMessage=f"the stored task {task.name!r} is damaged: {error}",
         )
         await self._commit(
             task,

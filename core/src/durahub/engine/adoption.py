@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from durahub.backend import ClaimedInstance, CommitTurn
 from durahub.engine.actions import carry_out
+from durahub.engine.damage import check_beginning
 from durahub.engine.decision import TurnOutcome
 from durahub.engine.draft import Draft, TurnContext
 from durahub.engine.events import workflow_started
 from durahub.engine.inbox import Admission
+from durahub.engine.propagation import share_history
 from durahub.engine.state import InstanceState, fold, scheduled_wait
 from durahub.engine.turn import TurnPlan
 from durahub.errors import BackendCorruptionError
@@ -24,7 +26,7 @@ def adopt(claimed: ClaimedInstance, context: TurnContext) -> TurnOutcome | None:
 
     Raises:
         google.protobuf.message.DecodeError: An event does not decode.
-        BackendCorruptionError: The history is cut short, or has no start event.
+        BackendCorruptionError: The history is cut short, or does not begin with a start.
     """
     if claimed.record.history_length or not claimed.messages:
         return None
@@ -32,6 +34,7 @@ def adopt(claimed: ClaimedInstance, context: TurnContext) -> TurnOutcome | None:
     raws = split_fork(first.message.payload)
     if raws is None:
         return None
+    check_beginning(claimed.record.key.instance_id, raws)
     history = tuple(map(pb.HistoryEvent.FromString, raws))
     state = fold(raws)
     draft = _draft(claimed, state, context)
@@ -40,6 +43,7 @@ def adopt(claimed: ClaimedInstance, context: TurnContext) -> TurnOutcome | None:
     for wait, event in last.items():
         if wait in state.open:
             carry_out(draft, event)
+    share_history(draft, raws)
     record = claimed.record
     commit = CommitTurn(
         key=record.key,
@@ -64,6 +68,6 @@ def _draft(claimed: ClaimedInstance, state: InstanceState, context: TurnContext)
             f"instance {claimed.record.key.instance_id!r} begins with a history without a start"
         )
     plan = TurnPlan(
-        claimed, InstanceState(), workflow_started(context.now), Admission(), state.start
+        claimed, InstanceState(), workflow_started(context.now), Admission(), state.start, ()
     )
     return Draft(plan, context)

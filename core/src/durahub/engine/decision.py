@@ -10,6 +10,7 @@ from durahub.engine import events
 from durahub.engine.actions import apply_action
 from durahub.engine.draft import Draft, InvalidResponseError, TurnContext, batch_of
 from durahub.engine.generation import next_generation
+from durahub.engine.propagation import share_history
 from durahub.engine.state import child_key
 from durahub.engine.turn import TurnPlan
 from durahub.protocol import messages as pb
@@ -79,7 +80,7 @@ def decide(
         and completion.completeWorkflow.workflowStatus == pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW
     ):
         commit = next_generation(plan, response, completion.completeWorkflow, context)
-        return TurnOutcome(commit, (), tuple(plan.admission.dropped))
+        return TurnOutcome(commit, (), plan.dropped())
     draft = Draft(plan, context)
     for action in response.actions:
         if not action.HasField("completeWorkflow"):
@@ -126,7 +127,7 @@ def settle_idle(plan: TurnPlan, custom_status: str | None, context: TurnContext)
         consumed=plan.consumed,
         removed_timers=plan.fired_timers,
     )
-    return TurnOutcome(commit, (), tuple(plan.admission.dropped))
+    return TurnOutcome(commit, (), plan.dropped())
 
 
 def _completion(plan: TurnPlan, response: pb.WorkflowResponse) -> pb.WorkflowAction | None:
@@ -249,6 +250,12 @@ def _outcome(draft: Draft, response: pb.WorkflowResponse) -> TurnOutcome:
     version = response.version if response.HasField("version") else None
     opening = events.workflow_started(plan.began_at, version)
     accepted = plan.admission.accepted
+    history = (
+        opening.SerializeToString(),
+        *(arrival.raw for arrival in accepted),
+        *(event.SerializeToString() for event in draft.events),
+    )
+    share_history(draft, history)
     completed = draft.completed.executionCompleted if draft.completed is not None else None
     record = plan.claimed.record
     commit = CommitTurn(
@@ -264,18 +271,14 @@ def _outcome(draft: Draft, response: pb.WorkflowResponse) -> TurnOutcome:
         failure=_failure(completed),
         consumed=plan.consumed,
         removed_timers=(*plan.fired_timers, *plan.admission.cancelled_timers),
-        history=(
-            opening.SerializeToString(),
-            *(arrival.raw for arrival in accepted),
-            *(event.SerializeToString() for event in draft.events),
-        ),
+        history=history,
         timers=() if completed is not None else tuple(draft.timers),
         activities=tuple(draft.activities),
         children=tuple(draft.children),
         outgoing=tuple(draft.outgoing),
     )
-    history = (opening, *(arrival.event for arrival in accepted), *draft.events)
-    return TurnOutcome(commit, history, (*plan.admission.dropped, *draft.log))
+    events_added = (opening, *(arrival.event for arrival in accepted), *draft.events)
+    return TurnOutcome(commit, events_added, (*plan.dropped(draft.scheduled), *draft.log))
 
 
 def _status(plan: TurnPlan, completed: pb.ExecutionCompletedEvent | None) -> RuntimeStatus:

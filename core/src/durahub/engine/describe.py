@@ -17,6 +17,9 @@ def instance_response(view: InstanceView | None) -> pb.GetInstanceResponse:
     if view.payloads is not None:
         _describe_payloads(state, view.payloads)
         if view.record.parked_reason is not None:
+            # The protocol has no place for it, and Dapr tells only the history, which may be damaged. An
+            # instance that has not ended has no failure of its own, and every SDK shows this field; the
+            # custom status stays the workflow's.
             state.failureDetails.errorType = "Parked"
             state.failureDetails.errorMessage = view.record.parked_reason
     return response

@@ -48,6 +48,7 @@ class Draft:
         completed: The event that ends the instance.
         scheduled: What the actions so far schedule.
         log: What of the actions comes to nothing, one line each.
+        scopes: How much history goes to what is set going, where any does.
     """
 
     plan: TurnPlan
@@ -60,6 +61,7 @@ class Draft:
     completed: pb.HistoryEvent | None = None
     scheduled: set[Wait] = field(default_factory=set)
     log: list[str] = field(default_factory=list)
+    scopes: dict[Wait, pb.HistoryPropagationScope.ValueType] = field(default_factory=dict)
 
     def claim_id(self, wait: Wait) -> bool:
         """Return whether something is to be scheduled under an id: not if it is and is not resolved yet.
@@ -75,6 +77,23 @@ class Draft:
             )
         self.scheduled.add(wait)
         return wait not in self.plan.state.open
+
+    def is_resolved(self, wait: Wait) -> bool:
+        """Return whether the resolution of what this turn schedules came before it."""
+        # In the history of a rerun every timer stands behind its firing, and fires once more (Dapr).
+        in_history = wait in self.plan.state.early and wait.kind != "timer"
+        return in_history or wait in self.plan.admission.early
+
+    def redeliver(self, wait: Wait) -> None:
+        """Put an early resolution into the inbox again, to be taken by the next turn.
+
+        SDKs take no notice of a resolution that comes before what it resolves, so this turn can't have it.
+        """
+        arrival = self.plan.admission.early.get(wait)
+        if arrival is not None:
+            payload = batch_bytes([arrival.raw])
+            message = Message(payload=payload, execution_id=self.plan.execution_id)
+            self.outgoing.append(Deliver(key=self.key, messages=(message,)))
 
     @property
     def key(self) -> InstanceKey:

@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
 from durahub.backend import (
     Backend,
@@ -18,9 +18,11 @@ from durahub.backend import (
 from durahub.clock import Clock
 from durahub.engine.activities import ActivityRunner
 from durahub.engine.client import Client
+from durahub.engine.damage import PASSING, report_damage
 from durahub.engine.dispatch import Dispatcher
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import UNLIMITED_IN_FLIGHT, EngineOptions
+from durahub.engine.parking import Parkings
 from durahub.engine.pauses import watch_for_pauses
 from durahub.engine.residents import Residents
 from durahub.engine.retention import Retention
@@ -30,7 +32,10 @@ from durahub.engine.streams import ItemName
 from durahub.engine.turns import TurnRunner, TurnServices
 from durahub.engine.watchers import Watchers
 from durahub.engine.workbench import Workbench
-from durahub.errors import BackendUnavailableError, SessionFencedError
+from durahub.errors import (
+    BackendError,
+    SessionFencedError,
+)
 from durahub.protocol import messages as pb
 from durahub.types import SessionId
 
@@ -80,6 +85,7 @@ class Engine:
             has_worker=lambda: self.connected_workers > 0,
             safety_poll_s=options.safety_poll.total_seconds(),
         )
+        self._parkings = Parkings()
         self._is_started = False
 
     @property
@@ -91,6 +97,11 @@ class Engine:
     def connected_workers(self) -> int:
         """Number of open worker streams."""
         return self._dispatcher.connected_workers
+
+    @property
+    def parked(self) -> Mapping[str, int]:
+        """How many instances this sidecar has parked since it was made, by the kind of reason."""
+        return self._parkings.counts
 
     async def start(self) -> None:
         """Open the backend, create the task hub if need be, and begin to work.
@@ -146,8 +157,11 @@ class Engine:
                 await self._lane.drain()
                 if self._session is not None:
                     await self._backend.unregister(self._session.session_id)
-        except (TimeoutError, BackendUnavailableError):
-            log.warning("the store did not answer; the session ends by its time to live")
+        except (TimeoutError, BackendError) as error:
+            log.warning(
+                "the session could not be ended; it ends by its time to live",
+                extra={"error": str(error)},
+            )
         for task in (*self._background, self._hints):
             task.cancel()
         await self._group.__aexit__(None, None, None)
@@ -203,6 +217,7 @@ class Engine:
                 watchers=self._watchers,
                 retrials=self._retrials,
                 retention=self._retention,
+                parkings=self._parkings,
                 clock=self._clock,
                 options=self._options,
             )
@@ -241,12 +256,13 @@ class Engine:
                         self._lane.look()
                 backoff.succeeded()
                 delay_s = interval_s
-            except BackendUnavailableError:
-                delay_s = backoff.failed()
             except SessionFencedError:
                 # The lane finds out by itself, at its next call, and renews the session.
                 self._lane.look()
                 delay_s = interval_s
+            except PASSING as error:
+                report_damage("heartbeat", error)
+                delay_s = backoff.failed()
             await asyncio.sleep(delay_s)
 
     async def _follow_hints(self) -> None:
@@ -258,7 +274,8 @@ class Engine:
                         await self._watchers.look([hint.key])
                     else:
                         self._lane.look()
-            except (BackendUnavailableError, SessionFencedError):
+            except (*PASSING, SessionFencedError) as error:
+                report_damage("following hints", error)
                 await asyncio.sleep(self._options.safety_poll.total_seconds())
 
     async def _look_for_lost_hints(self) -> None:
@@ -266,8 +283,8 @@ class Engine:
             await asyncio.sleep(self._options.safety_poll.total_seconds())
             try:
                 await self._watchers.look_at_all()
-            except BackendUnavailableError:
-                continue
+            except PASSING as error:
+                report_damage("watching", error)
 
     def _recover_from_pause(self, seconds: float) -> None:
         """Ask for answers again that were sent in vain while this process did not run.

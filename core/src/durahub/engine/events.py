@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -16,7 +17,10 @@ UNNUMBERED = -1
 
 _MARK_FIELD = 100_001
 _REQUESTS_FIELD = 100_002
+_GIVEN_FIELD = 100_003
 """Fields of an event that no SDK knows, and that all therefore skip and keep."""
+
+_GIVEN_TAG = length_delimited(_GIVEN_FIELD, b"")[:-1]
 
 
 def mark(event: pb.HistoryEvent, mark: bytes) -> None:
@@ -44,11 +48,52 @@ def remember_requests(start: pb.HistoryEvent, requests: bytes) -> None:
 
 def remembered_requests(start: pb.HistoryEvent) -> bytes:
     """Return the record of requests in a start event; empty if there is none."""
-    fields = UnknownFieldSet(start)
+    return _unknown_field(start, _REQUESTS_FIELD) or b""
+
+
+def give_history(start: bytes, propagated: bytes) -> bytes:
+    """Return a serialised start event that holds what its instance may see of its ancestors.
+
+    It is stored there because it lasts as long as the start does, and nobody else's start has it: not
+    that of a later run under the same id. `visible_events` takes it out on every way out.
+
+    Args:
+        start: One that holds none yet.
+        propagated: A serialised PropagatedHistory.
+    """
+    return start + length_delimited(_GIVEN_FIELD, propagated)
+
+
+def given_history(start: pb.HistoryEvent) -> bytes | None:
+    """Return the serialised PropagatedHistory in a start event, if there is one."""
+    return _unknown_field(start, _GIVEN_FIELD)
+
+
+def visible_events(history: Sequence[bytes]) -> Sequence[bytes]:
+    """Return serialised events as others may see them: without what their instance was given.
+
+    Args:
+        history: A committed history, or what a worker is told in a turn.
+
+    Raises:
+        google.protobuf.message.DecodeError: The start does not decode.
+    """
+    for place, raw in enumerate(history):
+        if _GIVEN_TAG not in raw:
+            continue
+        given = given_history(pb.HistoryEvent.FromString(raw))
+        if given is not None:
+            start = raw.removesuffix(length_delimited(_GIVEN_FIELD, given))
+            return [*history[:place], start, *history[place + 1 :]]
+    return history
+
+
+def _unknown_field(event: pb.HistoryEvent, number: int) -> bytes | None:
+    fields = UnknownFieldSet(event)
     for index in range(len(fields)):
-        if fields[index].field_number == _REQUESTS_FIELD:
+        if fields[index].field_number == number:
             return bytes(fields[index].data)
-    return b""
+    return None
 
 
 def text(value: str | None) -> StringValue | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from durahub.backend import CommitTurn
 from durahub.engine.decision import Stall
+from durahub.engine.events import visible_events
 from durahub.engine.residents import Resident
 from durahub.engine.streams import Watermark, WorkerStream
 from durahub.engine.turn import TurnPlan
@@ -26,7 +27,11 @@ def turn_frame(plan: TurnPlan, resident: Resident) -> Callable[[WorkerStream, st
     the same generation; everything else gets all. Sending everything is always right.
     """
     instance_id = plan.claimed.record.key.instance_id
-    past, new = resident.history, plan.new_events
+    past: Sequence[bytes] = resident.history
+    new: Sequence[bytes] = plan.new_events
+    given = plan.given
+    if given is not None:
+        past, new = visible_events(past), visible_events(new)
 
     def frame(stream: WorkerStream, token: str) -> bytes:
         known = _known_events(stream, instance_id, plan.execution_id, len(past))
@@ -36,6 +41,7 @@ def turn_frame(plan: TurnPlan, resident: Resident) -> Callable[[WorkerStream, st
             past_events=past[known:] if known else past,
             new_events=new,
             cached_event_count=known or None,
+            propagated_history=given,
             completion_token=token,
         ).to_bytes()
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from durahub.backend import CommitTurn, Message, NextGeneration
 from durahub.engine import events
-from durahub.engine.draft import TurnContext, batch_of
+from durahub.engine.draft import TurnContext
+from durahub.engine.propagation import given_to_next_generation
 from durahub.engine.state import pack_requests
 from durahub.engine.turn import TurnPlan
 from durahub.protocol import messages as pb
+from durahub.protocol.frames import batch_bytes
 from durahub.types import ExecutionId, RuntimeStatus
 
 _FLAGS_PART = 3
@@ -34,7 +36,11 @@ def next_generation(
     if plan.admission.suspended:
         # The request came with this turn's events; the next generation must still obey it.
         carried.append(events.execution_suspended(context.now, None))
-    payload = batch_of(start, *carried)
+    first = start.SerializeToString()
+    given = given_to_next_generation(plan, context.app_id)
+    if given is not None:
+        first = events.give_history(first, given)
+    payload = batch_bytes([first, *(event.SerializeToString() for event in carried)])
     return CommitTurn(
         key=record.key,
         execution_id=record.execution_id,

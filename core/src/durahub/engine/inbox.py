@@ -7,10 +7,11 @@ drop what they have seen.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from durahub.backend import ClaimedInstance, StoredMessage, Timer
+from durahub.engine.damage import check_timer
 from durahub.engine.events import remembered_requests
 from durahub.engine.state import (
     InstanceState,
@@ -22,6 +23,7 @@ from durahub.engine.state import (
 )
 from durahub.protocol import messages as pb
 from durahub.protocol.frames import split_batch
+from durahub.types import ExecutionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Admission:
         suspended: Whether the instance is suspended after these events.
         settled: What is resolved, or cancelled, by these events.
         requests: What clients asked for in these events, accepted or not, with the second of each.
+        early: Resolutions of what is not scheduled yet. They count if this very turn schedules it, and are
+            nothing otherwise.
     """
 
     accepted: list[Arrival] = field(default_factory=list)
@@ -58,6 +62,22 @@ class Admission:
     suspended: bool = False
     settled: set[Wait] = field(default_factory=set)
     requests: dict[RequestIdentity, int] = field(default_factory=dict)
+    early: dict[Wait, Arrival] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    """Events that arrived together.
+
+    Attributes:
+        arrivals: In order.
+        holds_start: The start is among them, so the others were carried over with it.
+        is_addressed: They are for the present generation, and say so.
+    """
+
+    arrivals: tuple[Arrival, ...]
+    holds_start: bool
+    is_addressed: bool
 
 
 def admit(state: InstanceState, claimed: ClaimedInstance) -> Admission:
@@ -65,32 +85,40 @@ def admit(state: InstanceState, claimed: ClaimedInstance) -> Admission:
 
     Taken are: the start, once; for everything scheduled the first resolution; every external event and
     request to terminate once; suspend and resume only when they change something (some SDKs fail on
-    redundant ones). Messages for another generation are dropped.
+    redundant ones). Messages for another generation are dropped. What resolves something that is not
+    scheduled yet is neither taken nor dropped, but put aside as early.
 
     Raises:
         google.protobuf.message.DecodeError: An event does not decode.
-        BackendCorruptionError: A message is no batch of events.
+        BackendCorruptionError: A message is no batch of events, or a timer is not its own.
     """
     admission = Admission(suspended=state.suspended)
     desk = _Desk(state, admission)
-    for arrivals in _start_first(_arrivals(claimed, admission.dropped)):
-        # What comes with the start was carried over, once; SDKs make equal events of equal ones then.
-        carried = _holds_start(arrivals)
-        for arrival in arrivals:
-            desk.take(arrival, carried=carried)
+    # What the start carries over comes with it, and so before everything else.
+    deliveries = _deliveries(claimed, admission.dropped)
+    for delivery in sorted(deliveries, key=lambda delivery: not delivery.holds_start):
+        for arrival in delivery.arrivals:
+            desk.take(arrival, delivery)
     return admission
 
 
-def _arrivals(claimed: ClaimedInstance, dropped: list[str]) -> Iterator[list[Arrival]]:
-    """Yield the events of each message and timer."""
+def _deliveries(claimed: ClaimedInstance, dropped: list[str]) -> Iterator[_Delivery]:
+    """Yield each message and timer that is for this generation."""
     for item in _by_time(claimed.messages, claimed.timers):
+        wanted: ExecutionId | None = None
+        payload = item.payload if isinstance(item, Timer) else item.message.payload
         if isinstance(item, StoredMessage):
             wanted = item.message.execution_id
             if wanted is not None and wanted != claimed.record.execution_id:
                 dropped.append(f"message {item.message_id} is for an earlier generation")
                 continue
-        payload = item.message.payload if isinstance(item, StoredMessage) else item.payload
-        yield [Arrival(raw, pb.HistoryEvent.FromString(raw)) for raw in split_batch(payload)]
+        arrivals = tuple(
+            Arrival(raw, pb.HistoryEvent.FromString(raw)) for raw in split_batch(payload)
+        )
+        if isinstance(item, Timer):
+            check_timer(claimed.record.key.instance_id, item, [one.event for one in arrivals])
+        holds_start = any(arrival.event.HasField("executionStarted") for arrival in arrivals)
+        yield _Delivery(arrivals, holds_start, is_addressed=wanted is not None)
 
 
 def _by_time(
@@ -105,15 +133,6 @@ def _by_time(
     yield from reversed(waiting)
 
 
-def _start_first(items: Iterable[list[Arrival]]) -> list[list[Arrival]]:
-    """Put the message with the start first, as a whole: what it carries over comes with it."""
-    return sorted(items, key=lambda arrivals: not _holds_start(arrivals))
-
-
-def _holds_start(arrivals: list[Arrival]) -> bool:
-    return any(arrival.event.HasField("executionStarted") for arrival in arrivals)
-
-
 class _Desk:
     """Admits events one after the other, seeing the committed state and what it let in before."""
 
@@ -125,8 +144,13 @@ class _Desk:
         self._settled = admission.settled
         self._event_timers: dict[str, deque[int]] = {}
 
-    def take(self, arrival: Arrival, *, carried: bool) -> None:
-        objection = self._objection(arrival.event, carried=carried)
+    def take(self, arrival: Arrival, delivery: _Delivery) -> None:
+        wait = resolved_wait(arrival.event)
+        if wait is not None and self._is_early(wait, delivery):
+            self._admission.early[wait] = arrival
+            return
+        # What comes with the start was carried over, once; SDKs make equal events of equal ones then.
+        objection = self._objection(arrival.event, carried=delivery.holds_start)
         if objection is None:
             self._admission.accepted.append(arrival)
         else:
@@ -187,13 +211,33 @@ class _Desk:
                 self._admission.cancelled_timers.append(wait.event_id)
                 return
 
+    def _is_early(self, wait: Wait, delivery: _Delivery) -> bool:
+        """Return whether a resolution may be of something that this turn schedules.
+
+        What is carried over, or does not say for which generation it is, may come from an earlier one.
+        """
+        state = self._state
+        return (
+            delivery.is_addressed
+            and not delivery.holds_start
+            and wait not in self._admission.early
+            and not (wait in state.open or wait in state.settled or wait in state.early)
+        )
+
     def _resolve(self, event: pb.HistoryEvent) -> str | None:
         wait = resolved_wait(event)
         if wait is None:
             return "such an event can't be delivered"
         if wait in self._settled or wait in self._state.settled:
             return f"{wait.kind} {wait.event_id} is settled"
+        if wait in self._admission.early:
+            return f"{wait.kind} {wait.event_id} is resolved early"
         if wait not in self._state.open:
-            return f"{wait.kind} {wait.event_id} was never scheduled"
+            return never_scheduled(wait)
         self._settled.add(wait)
         return None
+
+
+def never_scheduled(wait: Wait) -> str:
+    """Return why a resolution of `wait` is dropped."""
+    return f"{wait.kind} {wait.event_id} was never scheduled"

@@ -34,6 +34,7 @@ from durahub.clock import Clock
 from durahub.engine.batches import exclusive_keys
 from durahub.engine.retry import Backoff
 from durahub.errors import (
+    BackendCorruptionError,
     BackendError,
     BackendUnavailableError,
     SessionFencedError,
@@ -108,11 +109,15 @@ class StoreLane:
         self._is_starved = False
         self._alone = 0
         self._backoff = Backoff()
+        self._is_roomless = False
+        self._damage = Backoff()
+        self._intake_opens_s = 0.0
+        self._is_release_damaged = False
 
     @property
     def is_healthy(self) -> bool:
-        """Whether the last call to the store was answered."""
-        return self._backoff.attempts == 0
+        """Whether the store answered the last call, and the last claim did not meet damage."""
+        return self._backoff.attempts == 0 and self._damage.attempts == 0
 
     async def write(self, operation: Operation) -> Result:
         """Make one operation durable and return what became of it.
@@ -150,8 +155,17 @@ class StoreLane:
         """Write and claim for this session from now on."""
         self._session_id = session_id
 
+    def doubt(self) -> None:
+        """Give back, soon, whatever belongs to the session and is not at hand."""
+        self._is_unsure = True
+        self._wake.set()
+
     async def run(self) -> None:
-        """Carry out what waits, until cancelled."""
+        """Carry out what waits, until cancelled.
+
+        A store that finds damage when it is claimed from is claimed from less and less often, until it
+        does no more; writes go on meanwhile.
+        """
         while True:
             await self._idle()
             try:
@@ -184,11 +198,13 @@ class StoreLane:
         self._waiting.clear()
 
     async def _idle(self) -> None:
-        if self._waiting or self._look or self._is_unsure:
+        if self._waiting or self._may_release or self._may_claim:
             return
+        is_put_off = self._look or self._is_unsure
+        until_s = self._intake_opens_s if is_put_off else self._next_look_s
         self._wake.clear()
         try:
-            async with asyncio.timeout(max(0.0, self._next_look_s - self._clock.monotonic_s())):
+            async with asyncio.timeout(max(0.0, until_s - self._clock.monotonic_s())):
                 await self._wake.wait()
         except TimeoutError:
             self._look = True
@@ -197,15 +213,38 @@ class StoreLane:
         if self._is_fenced:
             self._session_id = await self._renew()
             self._given_back.clear()
-            self._is_fenced = self._is_unsure = False
+            self._is_fenced = self._is_unsure = self._is_release_damaged = False
         if self._waiting:
             await self._write_batch()
-        if self._is_unsure:
-            await self._release_unknown()
         if not self._waiting:
             self._drained.set()
-        if self._look:
-            await self._claim()
+        try:
+            if self._may_release:
+                await self._release_unknown()
+            if self._may_claim:
+                await self._claim()
+        except BackendCorruptionError as error:
+            self._put_off_intake(error)
+
+    @property
+    def _may_release(self) -> bool:
+        return self._is_unsure and (not self._is_release_damaged or self._is_intake_open)
+
+    @property
+    def _may_claim(self) -> bool:
+        return self._look and not self._is_unsure and self._is_intake_open
+
+    @property
+    def _is_intake_open(self) -> bool:
+        return self._clock.monotonic_s() >= self._intake_opens_s
+
+    def _put_off_intake(self, error: BackendCorruptionError) -> None:
+        self._intake_opens_s = self._clock.monotonic_s() + self._damage.failed()
+        self._look = True
+        log.error(
+            "the store is damaged: what waits in it can't be claimed, and is tried again",
+            extra={"error": str(error)},
+        )
 
     async def _release_unknown(self) -> None:
         """Give back what an answer that never came may have claimed for us.
@@ -214,27 +253,33 @@ class StoreLane:
         claimed anew with it: whatever has been written since does not count as at hand.
         """
         instances, tasks = self._intake.holding()
-        await self._backend.release_except(self._session_id, instances - self._given_back, tasks)
+        held = instances - self._given_back
+        try:
+            await self._backend.release_except(self._session_id, held, tasks)
+        except BackendCorruptionError:
+            self._is_release_damaged = True
+            raise
         self._given_back.clear()
-        self._is_unsure = False
+        self._is_unsure = self._is_release_damaged = False
 
     async def _write_batch(self) -> None:
         batch = self._take_batch()
         operations = [operation for operation, _ in batch]
         urgent = any(isinstance(op, Deliver) and op.expedite for op in operations)
         # Until it is known what belongs to us, nothing more is taken on.
-        room = NO_ROOM if self._is_unsure else self._intake.room(urgent=urgent)
+        is_roomless = self._is_unsure or self._is_roomless
+        room = NO_ROOM if is_roomless else self._intake.room(urgent=urgent)
+        self._is_roomless = False
         try:
             applied = await self._backend.apply(self._session_id, operations, room)
         except asyncio.CancelledError:
             self._waiting.extendleft(reversed(batch))
             raise
         except BackendError as error:
-            if error.retryable or isinstance(error, SessionFencedError) or len(batch) > 1:
-                self._waiting.extendleft(reversed(batch))
             if error.retryable or isinstance(error, SessionFencedError):
+                self._waiting.extendleft(reversed(batch))
                 raise
-            self._isolate(batch, error)
+            self._isolate(batch, room, error)
             return
         # Results first: a turn that was committed puts its history back before the next one starts.
         for (_, future), result in zip(batch, applied.results, strict=True):
@@ -250,9 +295,8 @@ class StoreLane:
         self._intake.accept(applied.instances, applied.activities)
         self._note_leftovers(room, len(applied.instances), len(applied.activities))
         self._expect_starts(operations)
-        if self._is_limited:
-            # It may have given back a place that something older waits for, and never claims past that.
-            self._look = True
+        # Limits: it may have given back a place that something older waits for, and never claims past that.
+        self._look = self._look or is_roomless or self._is_limited
 
     def _note_leftovers(self, room: Room, instances: int, activities: int) -> None:
         """See to it that what may have been left for want of room is claimed: now, or when some is freed."""
@@ -265,11 +309,19 @@ class StoreLane:
             self._look = True
 
     def _isolate(
-        self, batch: list[tuple[Operation, asyncio.Future[Result]]], error: BackendError
+        self,
+        batch: list[tuple[Operation, asyncio.Future[Result]]],
+        room: Room,
+        error: BackendError,
     ) -> None:
         """Find the operation that the store can't take, so that it holds back no other."""
-        if len(batch) > 1:
-            self._alone = len(batch)
+        # Contrary to its contract, a damaged store may have written or claimed something all the same.
+        self._is_unsure = self._is_unsure or isinstance(error, BackendCorruptionError)
+        if len(batch) > 1 or room != NO_ROOM:
+            # Alone first; then without claiming anything, because it may be that which failed.
+            self._waiting.extendleft(reversed(batch))
+            self._alone += len(batch)
+            self._is_roomless = len(batch) == 1
             return
         ((_, future),) = batch
         if not future.done():
@@ -298,19 +350,38 @@ class StoreLane:
         room = self._intake.room(urgent=False)
         self._look = False
         self._is_starved = not room.instances or not room.activities
-        if not room.instances and not room.activities:
-            self._next_look_s = self._clock.monotonic_s() + self._safety_poll_s
-            return
-        claims = await self._backend.claim_instances(self._session_id, room.instances)
-        self._intake.accept(claims.instances, ())
-        tasks: tuple[ActivityTask, ...] = ()
-        if room.activities:
-            tasks = await self._backend.claim_activities(self._session_id, room.activities)
-            self._intake.accept((), tasks)
-        self._note_leftovers(room, len(claims.instances), len(tasks))
         self._next_look_s = self._clock.monotonic_s() + self._safety_poll_s
+        if not room.instances and not room.activities:
+            return
+        damage: BackendCorruptionError | None = None
+        instances = 0
+        try:
+            instances = await self._claim_instances(room.instances)
+        except BackendCorruptionError as error:
+            # Activity tasks may be sound all the same.
+            damage = error
+        tasks = await self._claim_activities(room.activities)
+        self._note_leftovers(room, instances, tasks)
+        if damage is not None:
+            # What was claimed before the damage was met belongs to us, and nobody told us of it.
+            self._is_unsure = True
+            await self._release_unknown()
+            raise damage
+        self._damage.succeeded()
+
+    async def _claim_instances(self, limit: int) -> int:
+        claims = await self._backend.claim_instances(self._session_id, limit)
+        self._intake.accept(claims.instances, ())
         if claims.next_due_at is not None:
             self._look_by((claims.next_due_at - claims.now).total_seconds())
+        return len(claims.instances)
+
+    async def _claim_activities(self, limit: int) -> int:
+        if not limit:
+            return 0
+        tasks = await self._backend.claim_activities(self._session_id, limit)
+        self._intake.accept((), tasks)
+        return len(tasks)
 
     def _expect_starts(self, operations: Sequence[Operation]) -> None:
         """Look again when something that was just created is to start."""

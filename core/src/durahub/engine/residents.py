@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from durahub.backend import Backend, ClaimedInstance
+from durahub.engine.damage import check_beginning
 from durahub.engine.state import InstanceState, fold
 from durahub.protocol import messages as pb
 from durahub.types import ExecutionId, InstanceKey
@@ -62,7 +63,7 @@ class Residents:
 
         Raises:
             InstanceLostError: It belongs to this claim no longer.
-            BackendCorruptionError: The stored history has a gap.
+            BackendCorruptionError: The stored history has a gap, or begins in the middle.
             google.protobuf.message.DecodeError: A stored event does not decode.
         """
         record = claimed.record
@@ -71,6 +72,7 @@ class Residents:
             resident is not None
             and resident.revision == record.revision
             and resident.execution_id == record.execution_id
+            and len(resident.history) == record.history_length
         ):
             return resident
         if record.history_length == 0:
@@ -81,6 +83,7 @@ class Residents:
             record.revision,
         ):
             raise InstanceLostError
+        check_beginning(record.key.instance_id, stored.events)
         return Resident(
             record.execution_id,
             record.revision,

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from durahub.backend import Backend, Deliver, InstanceQuery, InstanceRecord
+from durahub.engine.damage import report_damage
 from durahub.engine.lane import StoreLane
-from durahub.errors import BackendUnavailableError
+from durahub.errors import BackendCorruptionError, BackendUnavailableError
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
 
 
@@ -79,6 +80,8 @@ class Retrials:
             except BackendUnavailableError:
                 self._wake.set()
                 await asyncio.sleep(self._safety_poll_s)
+            except BackendCorruptionError as error:
+                report_damage("waking stalled instances", error)
 
     async def _try_all(self) -> None:
         tried_before = list(self._tried)
@@ -93,11 +96,17 @@ class Retrials:
             for record in page.instances:
                 parked.add(record.key)
                 if self._tried.get(record.key) != (record.execution_id, record.history_length):
-                    await self._lane.write(Deliver(key=record.key, messages=(), expedite=True))
+                    await self._expedite(record.key)
             token = page.next_token
             if token is None:
                 self._forget(key for key in tried_before if key not in parked)
                 return
+
+    async def _expedite(self, key: InstanceKey) -> None:
+        try:
+            await self._lane.write(Deliver(key=key, messages=(), expedite=True))
+        except BackendCorruptionError as error:
+            report_damage(f"waking {key.instance_id!r}", error)
 
     def _forget(self, keys: Iterable[InstanceKey]) -> None:
         for key in keys:

@@ -16,6 +16,7 @@ from durahub.backend import (
     CommitTurn,
     InstanceRecord,
     ParkInstance,
+    Released,
     ReleaseInstance,
     TurnCommitted,
 )
@@ -37,6 +38,7 @@ from durahub.engine.events import execution_stalled
 from durahub.engine.frames import oversize, oversize_activity, turn_frame
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
+from durahub.engine.parking import ParkingKind, Parkings, kind_of_stall
 from durahub.engine.residents import InstanceLostError, Resident, Residents
 from durahub.engine.retention import Retention
 from durahub.engine.stalled import Retrials
@@ -66,6 +68,7 @@ class TurnServices:
         watchers: Whom to tell.
         retrials: Gives parked instances another try.
         retention: Removes what has ended.
+        parkings: Counts the parked.
         clock: Time of events.
         options: Settings.
     """
@@ -77,6 +80,7 @@ class TurnServices:
     watchers: Watchers
     retrials: Retrials
     retention: Retention
+    parkings: Parkings
     clock: Clock
     options: EngineOptions
 
@@ -104,14 +108,17 @@ class TurnRunner:
             if adopted is not None:
                 await self._adopt(claimed, resident, adopted)
                 return
-            plan = plan_turn(resident.state, claimed, self._services.clock.now())
+            now = self._services.clock.now()
+            plan = plan_turn(resident.state, claimed, now, committed=resident.history)
             await self._execute(plan, resident)
         except InstanceLostError:
             _warn_of_loss(claimed.record.key)
         except NoWorkerError:
             await self._services.lane.write(ReleaseInstance(key=claimed.record.key))
-        except (DecodeError, InvalidResponseError, BackendCorruptionError) as error:
-            await self.park(claimed.record, f"{type(error).__name__}: {error}")
+        except InvalidResponseError as error:
+            await self._park(claimed.record, ParkingKind.SENSELESS_ANSWER, _reason(error))
+        except (DecodeError, BackendCorruptionError) as error:
+            await self._park(claimed.record, ParkingKind.DAMAGED, _reason(error))
 
     async def _adopt(
         self, claimed: ClaimedInstance, resident: Resident, outcome: TurnOutcome
@@ -119,37 +126,43 @@ class TurnRunner:
         limit_bytes = self._services.options.max_message_bytes
         too_large = oversize_activity(outcome.commit, limit_bytes)
         if too_large is not None:
-            await self.park(claimed.record, too_large.reason)
+            await self._park(claimed.record, kind_of_stall(too_large.kind), too_large.reason)
             return
         await self._finish(claimed, resident, outcome)
 
-    async def park(
-        self, record: InstanceRecord, reason: str, history: tuple[bytes, ...] = ()
+    async def _park(
+        self,
+        record: InstanceRecord,
+        kind: ParkingKind,
+        reason: str,
+        history: tuple[bytes, ...] = (),
     ) -> None:
         """Give an instance back that can't go on, with the reason for people and for its history."""
-        log.error(
-            "instance parked",
-            extra={
-                "instance_id": record.key.instance_id,
-                "workflow": record.name,
-                "reason": reason,
-            },
-        )
         now = self._services.clock.now()
         self._services.retrials.note(record, len(history))
-        await self._services.lane.write(
+        result = await self._services.lane.write(
             ParkInstance(key=record.key, reason=reason, updated_at=now, history=history)
         )
+        facts = {"instance_id": record.key.instance_id, "workflow": record.name, "reason": reason}
+        if not isinstance(result, Released):
+            log.warning("instance to be parked belongs to somebody else by now", extra=facts)
+            return
+        if record.parked_reason == reason:
+            log.warning("instance stays parked", extra=facts)
+        else:
+            count = self._services.parkings.note(kind)
+            log.error("instance parked", extra={**facts, "kind": kind.value, "of_this_kind": count})
         stalled = replace(record, status=RuntimeStatus.STALLED)
         self._services.watchers.tell(record.key, stalled)
 
     async def _stall(self, plan: TurnPlan, stall: Stall) -> None:
         """Park an instance, and say so in its history, once for each reason."""
-        if stall.reason in plan.state.stalls:
-            await self.park(plan.claimed.record, stall.reason)
-            return
-        event = execution_stalled(self._services.clock.now(), stall.kind, stall.reason)
-        await self.park(plan.claimed.record, stall.reason, (event.SerializeToString(),))
+        history: tuple[bytes, ...] = ()
+        if stall.reason not in plan.state.stalls:
+            event = execution_stalled(self._services.clock.now(), stall.kind, stall.reason)
+            history = (event.SerializeToString(),)
+        kind = kind_of_stall(stall.kind)
+        await self._park(plan.claimed.record, kind, stall.reason, history)
 
     async def _execute(self, plan: TurnPlan, resident: Resident) -> None:
         outcome = await self._outcome(plan, resident)
@@ -299,6 +312,10 @@ class TurnRunner:
 
 def _warn_of_loss(key: InstanceKey) -> None:
     log.warning("turn lost its instance", extra={"instance_id": key.instance_id})
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _new_id() -> str:

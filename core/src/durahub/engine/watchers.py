@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from durahub.backend import Backend, InstanceRecord
 from durahub.engine.state import RequestIdentity
-from durahub.errors import InstanceNotFoundError
+from durahub.errors import BackendCorruptionError, InstanceNotFoundError
 from durahub.types import InstanceKey, RuntimeStatus
 
 Condition = Callable[[RuntimeStatus], bool]
@@ -42,10 +42,18 @@ class Watch:
 
         Raises:
             InstanceNotFoundError: There is no such instance, or it was purged meanwhile.
+            BackendCorruptionError: What is stored of it does not decode.
         """
         if not self.result.done():
             await self.watchers.look([self.key])
         return await self.result
+
+    def fail(self, error: Exception) -> None:
+        """End the wait with an error, unless it is over."""
+        if not self.result.done():
+            self.result.set_exception(error)
+            # The waiting call may be gone already, and then nobody reads this.
+            self.result.exception()
 
     def is_over(
         self, record: InstanceRecord, taken: Collection[RequestIdentity], *, settled: bool
@@ -85,6 +93,8 @@ class Watchers:
     async def look(self, keys: list[InstanceKey], *, settled: bool = False) -> None:
         """Read how instances stand and tell whoever waits for them; nothing is read if nobody does.
 
+        The wait for an instance that can't be read because it is damaged ends with that error.
+
         Args:
             keys: Which; those that no call waits for are not read.
             settled: It is long ago that the waiting calls sent their requests: a turn that was committed
@@ -93,12 +103,25 @@ class Watchers:
         watched = [key for key in keys if self.is_watched(key)]
         if not watched:
             return
-        for key, view in zip(watched, await self._backend.get(watched), strict=True):
+        try:
+            views = await self._backend.get(watched)
+        except BackendCorruptionError as error:
+            if len(watched) == 1:
+                self._fail(watched[0], error)
+            else:
+                for key in watched:
+                    await self.look([key], settled=settled)
+            return
+        for key, view in zip(watched, views, strict=True):
             self.tell(key, None if view is None else view.record, settled=settled)
 
     async def look_at_all(self) -> None:
         """Read how everything stands that is waited for: the net under lost hints."""
         await self.look(list(self._waiting), settled=True)
+
+    def _fail(self, key: InstanceKey, error: BackendCorruptionError) -> None:
+        for watch in self._waiting.get(key, ()):
+            watch.fail(error)
 
     def tell(
         self,
@@ -120,8 +143,6 @@ class Watchers:
             if watch.result.done():
                 continue
             if record is None:
-                # The waiting call may be gone already, and then nobody reads this.
-                watch.result.set_exception(InstanceNotFoundError())
-                watch.result.exception()
+                watch.fail(InstanceNotFoundError())
             elif watch.is_over(record, taken, settled=settled):
                 watch.result.set_result(record.status)

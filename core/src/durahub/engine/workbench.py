@@ -8,7 +8,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
-from durahub.backend import ActivityTask, ClaimedInstance, ReleaseActivity, ReleaseInstance, Room
+from durahub.backend import (
+    ActivityTask,
+    ClaimedInstance,
+    Operation,
+    ReleaseActivity,
+    ReleaseInstance,
+    Room,
+)
 from durahub.engine.dispatch import Dispatcher
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import UNLIMITED_IN_FLIGHT, EngineOptions
@@ -41,6 +48,7 @@ class Workbench:
         self._turns: dict[InstanceKey, asyncio.Task[None]] = {}
         self._activities: dict[TaskKey, asyncio.Task[None]] = {}
         self._is_closed = False
+        self._stuck: set[InstanceKey | TaskKey] = set()
 
     def equip(
         self,
@@ -120,6 +128,10 @@ class Workbench:
         self._bytes -= size_bytes
         if place.get(key) is task:
             del place[key]
+        if key in self._stuck:
+            # Only now that it is not at hand any more does the lane give it back.
+            self._stuck.discard(key)
+            self._lane.doubt()
         self._lane.room_freed()
 
     async def _turn(self, claimed: ClaimedInstance) -> None:
@@ -128,14 +140,21 @@ class Workbench:
         except BackendError as error:
             # Given back to be tried again; a store that is down holds this write up meanwhile.
             log.warning("turn failed", extra={"error": str(error)})
-            await self._lane.write(ReleaseInstance(key=claimed.record.key))
+            await self._give_back(claimed.record.key, ReleaseInstance(key=claimed.record.key))
 
     async def _activity(self, task: ActivityTask) -> None:
         try:
             await self._run_activity(task)
         except BackendError as error:
             log.warning("activity failed", extra={"error": str(error)})
-            await self._lane.write(ReleaseActivity(task=task.key))
+            await self._give_back(task.key, ReleaseActivity(task=task.key))
+
+    async def _give_back(self, key: InstanceKey | TaskKey, release: Operation) -> None:
+        try:
+            await self._lane.write(release)
+        except BackendError as error:
+            log.warning("could not be given back", extra={"error": str(error)})
+            self._stuck.add(key)
 
 
 def _inbox_bytes(claimed: ClaimedInstance) -> int:

@@ -108,6 +108,16 @@ def activity_item_bytes(
     return _ACTIVITY_REQUEST.encode_all((payload,)) + _token(completion_token)
 
 
+def activity_request_with(request: bytes, propagated_history: bytes) -> bytes:
+    """Return a serialised `ActivityRequest` with a serialised `PropagatedHistory` in it.
+
+    Args:
+        request: One that has none.
+        propagated_history: What the activity is to see of its ancestors.
+    """
+    return request + _ACTIVITY_HISTORY.encode_all((propagated_history,))
+
+
 def history_response_bytes(events: Iterable[bytes]) -> bytes:
     """Return the serialised `GetInstanceHistoryResponse` of serialised events."""
     return _RESPONSE_EVENTS.encode_all(events)
@@ -241,6 +251,7 @@ _ACTIVITY_REQUEST: Final = _Field(pb.WorkItem, "activityRequest")
 _PAST_EVENTS: Final = _Field(pb.WorkflowRequest, "pastEvents")
 _NEW_EVENTS: Final = _Field(pb.WorkflowRequest, "newEvents")
 _PROPAGATED_HISTORY: Final = _Field(pb.WorkflowRequest, "propagatedHistory")
+_ACTIVITY_HISTORY: Final = _Field(pb.ActivityRequest, "propagatedHistory")
 _RESPONSE_EVENTS: Final = _Field(pb.GetInstanceHistoryResponse, "events")
 _BATCH_EVENTS: Final = _Field(pb.EventBatch, "events")
 _FORKED: Final = pb.EventBatch(forked=True).SerializeToString()

@@ -111,6 +111,7 @@ def _describe(status: SidecarStatus, attributes: dict[str, str]) -> dict[str, ob
                 "distribution": identity.backend_distribution,
                 "version": identity.backend_version,
             },
+            "parked": dict(status.parked),
         },
     }
 

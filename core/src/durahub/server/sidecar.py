@@ -97,6 +97,11 @@ class Sidecar:
         """Open work-item streams."""
         return 0 if self._engine is None else self._engine.connected_workers
 
+    @property
+    def parked(self) -> Mapping[str, int]:
+        """How many instances it has parked since its start, by the kind of reason; every kind is there."""
+        return {} if self._engine is None else self._engine.parked
+
     def request_stop(self, reason: str) -> None:
         """Let `wait_for_stop` return, or end the start if it is still going on; returns at once."""
         if not self._stop_requested.is_set():

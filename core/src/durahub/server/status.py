@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
@@ -52,6 +53,11 @@ class SidecarStatus(Protocol):
     @property
     def connected_workers(self) -> int:
         """Open work-item streams."""
+        ...
+
+    @property
+    def parked(self) -> Mapping[str, int]:
+        """How many instances it has parked since its start, by the kind of reason; every kind is there."""
         ...
 
     def request_stop(self, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from durahub.backend import InstanceQuery
 from durahub.engine.client.part import ClientPart, has_started
 from durahub.engine.describe import instance_response
+from durahub.engine.events import visible_events
 from durahub.engine.watchers import Condition
 from durahub.errors import BackendError, InstanceNotFoundError, InvalidRequestError
 from durahub.protocol import messages as pb
@@ -49,7 +50,7 @@ class Lookups(ClientPart):
         (history,) = await self._backend.history([InstanceKey(self._app_id, request.instanceId)])
         if history is None:
             raise InstanceNotFoundError(f"workflow instance '{request.instanceId}' not found")
-        return history_response_bytes(history.events)
+        return history_response_bytes(visible_events(history.events))
 
     async def list_ids(self, request: pb.ListInstanceIDsRequest) -> pb.ListInstanceIDsResponse:
         """Return one page of the ids of the application's instances, in order of creation.
