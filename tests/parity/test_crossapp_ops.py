@@ -216,3 +216,26 @@ async def test_start_in_an_application_that_is_down_returns_when_it_has_begun(hu
         await shop.client.send("a", "go", "on", app=OTHER)
         async with app(hub, OTHER, flow):
             assert await shop.client.output("a", app=OTHER) == "on"
+
+
+@pytest.mark.needs("multi_process")
+@pytest.mark.parity("crossapp/rerun")
+async def test_rerun_does_what_it_does_again_where_it_was_done_before(hub: Hub) -> None:
+    def asking(ctx: Context):
+        work = yield ctx.activity("echo", "1", app=OTHER)
+        kid = yield ctx.child("Child", "2", app=OTHER)
+        return f"{work}{kid}"
+
+    async with (
+        app(hub, APP, asking) as (shop, worker),
+        app(hub, OTHER, {"Child": lambda ctx: ctx.input}) as (other, helper),
+    ):
+        await shop.client.start("Flow", "a")
+        assert await shop.client.output("a") == "12"
+        await shop.client.rerun("a", 1, "child again")
+        assert await shop.client.output("child again") == "12"
+        await shop.client.rerun("a", 0, "all again")
+        assert await shop.client.output("all again") == "12"
+        assert await other.client.ids() == ["a:0001", "child again:0001", "all again:0001"]
+        assert len(helper.tasks) == 2
+        assert worker.tasks == []

@@ -75,6 +75,7 @@ async def test_sidecar_that_stops_hands_everything_over_at_once(hub: Hub) -> Non
             for name in names:
                 group.create_task(one.client.start("Flow", name))
             await until(lambda: len(worker.tasks) == 30)
+            await one.stop()
         assert [await two.client.output(name) for name in names] == ["012x"] * 10
 
 
