@@ -97,6 +97,8 @@ class Sidecar:
         self,
         workflows: Mapping[str, Workflow] | Workflow | None = None,
         activities: Mapping[str, Activity] | Activity | None = None,
+        *,
+        user_agent: str = "",
         **fields: Any,
     ) -> AsyncIterator[Worker]:
         """Connect a worker; in the end it goes away with whatever it has not answered.
@@ -104,12 +106,13 @@ class Sidecar:
         Args:
             workflows: By name; a single function is called `Flow`.
             activities: By name; a single function serves all names; none at all echo their input.
+            user_agent: Which SDK it says it is.
             fields: More of `Worker`.
         """
         flows = workflows if isinstance(workflows, Mapping) else {"Flow": workflows}
         tasks = activities if isinstance(activities, Mapping) else {"*": activities}
         worker = Worker(
-            self._connect(),
+            self._connect(user_agent),
             {name: flow for name, flow in flows.items() if flow is not None},
             {name: task for name, task in tasks.items() if task is not None},
             **fields,
@@ -128,8 +131,9 @@ class Sidecar:
         if self._is_running and not has_left:
             await until(lambda: self.engine.connected_workers < connected)
 
-    def _connect(self) -> grpc.aio.Channel:
-        return grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=_CHANNEL_OPTIONS)
+    def _connect(self, user_agent: str = "") -> grpc.aio.Channel:
+        options = (*_CHANNEL_OPTIONS, ("grpc.primary_user_agent", user_agent))
+        return grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=options)
 
     async def _disappear(self) -> None:
         await self._channel.close()

@@ -39,7 +39,7 @@ async def test_outdated_turn_changes_nothing(hub: Hub) -> None:
         answer.instanceId = "a"
         return answer
 
-    async with hub.sidecar() as sidecar, sidecar.worker(raw=raw) as worker:
+    async with hub.sidecar() as sidecar, sidecar.worker(raw=raw, stateful=True) as worker:
         await sidecar.client.start("Flow", "a", at=EPOCH)
         assert await asked.get() == 0
         await interfere(sidecar, "a")

@@ -97,7 +97,7 @@ async def test_retries_succeed_once_the_id_is_free(hub: Hub) -> None:
     async with hub.sidecar() as sidecar, sidecar.worker(flows(flow)):
         await taken(sidecar)
         await sidecar.client.start("Flow", "a")
-        await sidecar.client.until_kind("a", "childWorkflowInstanceFailed", 2)
+        await sidecar.client.until_event("a", "childWorkflowInstanceFailed", 2)
         await untouched(sidecar.client)
         assert await sidecar.client.output("a") == "True child of a"
 

@@ -56,7 +56,7 @@ async def test_event_waits_for_the_worker(hub: Hub) -> None:
     async with hub.sidecar() as sidecar:
         async with sidecar.worker(flow):
             await sidecar.client.start("Flow", "a")
-            await sidecar.client.until_kind("a", "taskCompleted")
+            await sidecar.client.until_event("a", "taskCompleted")
         await sidecar.client.send("a", "go", "2")
         assert "eventRaised" not in await sidecar.client.kinds("a")
         async with sidecar.worker(flow):
@@ -71,10 +71,10 @@ async def test_worker_connects_anew_for_every_turn(hub: Hub, *, stateful: bool) 
         async with sidecar.worker(flow, stateful=stateful):
             await sidecar.client.start("Flow", "a")
         async with sidecar.worker(flow, stateful=stateful):
-            await sidecar.client.until_kind("a", "taskCompleted")
+            await sidecar.client.until_event("a", "taskCompleted")
         async with sidecar.worker(flow, stateful=stateful):
             await sidecar.client.send("a", "go", "2")
-            await sidecar.client.until_kind("a", "eventRaised")
+            await sidecar.client.until_event("a", "eventRaised")
         async with sidecar.worker(flow, stateful=stateful):
             assert await sidecar.client.output("a") == "123"
             assert await sidecar.client.kinds("a") == WHOLE
@@ -87,7 +87,7 @@ async def test_wait_goes_on_while_workers_leave(hub: Hub) -> None:
             async with sidecar.worker(flow):
                 await sidecar.client.start("Flow", "a")
                 waiting = group.create_task(sidecar.client.output("a"))
-            await sidecar.client.until_kind("a", "taskCompleted")
+            await sidecar.client.until_event("a", "taskCompleted")
         assert not waiting.done()
         async with sidecar.worker(flow):
             await sidecar.client.send("a", "go", "2")
@@ -99,7 +99,7 @@ async def test_wait_goes_on_while_workers_leave(hub: Hub) -> None:
 async def test_wait_goes_on_at_another_sidecar(hub: Hub) -> None:
     async with hub.sidecar() as sidecar, hub.sidecar() as other, other.worker(flow):
         await other.client.start("Flow", "a")
-        await other.client.until_kind("a", "taskCompleted")
+        await other.client.until_event("a", "taskCompleted")
         async with sidecar._connect() as channel, asyncio.TaskGroup() as group:
             lost = group.create_task(refusal(Client(channel).finished("a")))
             waiting = group.create_task(other.client.output("a"))
@@ -134,7 +134,7 @@ async def reach(sidecar: Sidecar, worker: Worker, turn: int, starting: asyncio.T
     if turn > 1:
         await starting
     if turn > 2:
-        await sidecar.client.until_kind("a", "taskCompleted")
+        await sidecar.client.until_event("a", "taskCompleted")
         await sidecar.client.send("a", "go", "2")
     await until(lambda: len(worker.requests) == turn, ANSWER_S)
 
@@ -142,7 +142,7 @@ async def reach(sidecar: Sidecar, worker: Worker, turn: int, starting: asyncio.T
 async def complete(sidecar: Sidecar, turn: int) -> None:
     """Bring it to its end, which must be as if nobody had left."""
     if turn <= 2:
-        await sidecar.client.until_kind("a", "taskCompleted")
+        await sidecar.client.until_event("a", "taskCompleted")
         await sidecar.client.send("a", "go", "2")
     assert await sidecar.client.output("a") == "123"
     assert await sidecar.client.kinds("a") == WHOLE

@@ -86,7 +86,7 @@ async def test_terminated_workflow_can_be_rerun(hub: Hub) -> None:
     async with hub.sidecar() as sidecar, sidecar.worker(heard):
         await sidecar.client.start("Flow", "old")
         await sidecar.client.send("old", "first", "1")
-        await sidecar.client.until_kind("old", "timerCreated", 2)
+        await sidecar.client.until_event("old", "timerCreated", 2)
         await sidecar.client.terminate("old")
         await sidecar.client.rerun("old", 1, "new")
         assert await sidecar.client.status("new") == "RUNNING"

@@ -73,7 +73,7 @@ async def test_earlier_events_are_taken_over_and_later_ones_are_not(hub: Hub) ->
         await sidecar.client.start("Flow", "old")
         for name in ("first", "second"):
             await sidecar.client.send("old", name, "old")
-            await sidecar.client.until_kind("old", "eventRaised", 1 + (name == "second"))
+            await sidecar.client.until_event("old", "eventRaised", 1 + (name == "second"))
         assert await sidecar.client.output("old") == "old old"
         await sidecar.client.rerun("old", 1, "new")
         assert (await sidecar.client.kinds("new")).count("eventRaised") == 1
@@ -134,12 +134,12 @@ async def test_timer_that_had_fired_fires_once_more_without_effect(hub: Hub) -> 
 
     async with hub.sidecar() as sidecar, sidecar.worker(flow) as worker:
         await sidecar.client.start("Flow", "old")
-        await sidecar.client.until_kind("old", "taskCompleted")
+        await sidecar.client.until_event("old", "taskCompleted")
         await sidecar.client.send("old", "go")
         await sidecar.client.output("old")
         await sidecar.client.rerun("old", 1, "new")
-        await sidecar.client.until_kind("new", "timerFired", 2)
-        await sidecar.client.until_kind("new", "taskCompleted")
+        await sidecar.client.until_event("new", "timerFired", 2)
+        await sidecar.client.until_event("new", "taskCompleted")
         await sidecar.client.send("new", "go")
         assert await sidecar.client.output("new") == "x"
         history = await sidecar.client.history("new")

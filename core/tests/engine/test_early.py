@@ -178,8 +178,8 @@ def test_child_that_was_resolved_early_is_not_reached_by_a_termination() -> None
     run.deliver(making.terminated(recurse=True))
     ended = making.complete(status=pb.ORCHESTRATION_STATUS_TERMINATED)
     outcome = decided(run, making.child(1, "stranger"), making.child(2, "kid"), ended)
-    receivers = [one.key.instance_id for one in outcome.commit.outgoing]
-    assert receivers == [KEY.instance_id, "kid"]
+    assert [one.key.instance_id for one in outcome.commit.outgoing] == [KEY.instance_id]
+    assert [child.key.instance_id for child in outcome.commit.children] == ["kid"]
 
 
 @pytest.mark.parametrize("kind", ["task", "child"])

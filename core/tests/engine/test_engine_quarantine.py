@@ -196,21 +196,6 @@ async def test_resident_that_contradicts_the_record_is_read_anew() -> None:
         assert COUNTS.format(3, 2) in await parked(engine, "bad")
 
 
-async def test_history_of_another_revision_than_was_claimed_parks() -> None:
-    backend = WatchedBackend()
-
-    async def change(name: str) -> None:
-        found = row(engine, "bad")
-        if name == "history" and found.record.parked_reason is None:
-            found.record = replace(found.record, revision=found.record.revision + 1)
-
-    async with running(backend, cached_history_bytes=0) as engine, working(engine, flow):
-        await start(engine, "bad")
-        backend.before = change
-        await tell(engine, "bad", "go")
-        assert "is not the one that was claimed" in await parked(engine, "bad")
-
-
 async def test_history_that_begins_with_a_stall_is_sound() -> None:
     store = MemoryStore()
     async with running(WatchedBackend(store)) as engine, asyncio.TaskGroup() as group:
