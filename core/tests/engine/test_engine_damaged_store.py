@@ -218,6 +218,7 @@ class Touchy(WatchedBackend):
             found.record = replace(
                 found.record, status=RuntimeStatus.STALLED, parked_reason="damaged"
             )
+            found.woken_at = None
             self.store.reschedule(found)
         claims: InstanceClaims = await super().claim_instances(*args)
         return claims
