@@ -189,7 +189,7 @@ def collecting_with_sdk(ctx: Any, seen: list[int]):
     return None
 
 
-@pytest.mark.parity("continueasnew/raisebatch", "continueasnew/inboxoverload")
+@pytest.mark.parity("continueasnew/raisebatch", "continueasnew/inboxoverload", "field/09")
 async def test_equal_events_that_the_python_sdk_carries_over_are_all_kept(hub: Hub) -> None:
     # The SDK itself loses data that is false when it carries an event over.
     data = [str(number % 3 + 1) for number in range(20)]

@@ -141,6 +141,7 @@ async def test_wait_through_another_sidecar_ends_with_the_instance(hub: Hub) -> 
         await sidecar.client.start("Flow", "a")
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(other.client.output("a"))
+            await asyncio.sleep(0.05)
             await sidecar.client.send("a", "go", "x")
         assert waiting.result() == "x"
 

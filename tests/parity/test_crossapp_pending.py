@@ -29,7 +29,7 @@ async def output(hub: Hub, flow: Workflow) -> str:
         return await shop.client.output("a")
 
 
-@pytest.mark.parity("crossapp/pending-activity")
+@pytest.mark.parity("crossapp/pending-activity", "field/10")
 async def test_workflow_whose_first_action_is_for_an_absent_application_is_running(
     hub: Hub,
 ) -> None:

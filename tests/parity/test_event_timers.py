@@ -24,7 +24,7 @@ async def fire_times(sidecar: Sidecar, instance_id: str = "a") -> dict[str, date
     }
 
 
-@pytest.mark.parity("deletetimer/base", "deletetimer/caseinsensitive")
+@pytest.mark.parity("deletetimer/base", "deletetimer/caseinsensitive", "field/15")
 @pytest.mark.parametrize("name", ["go", "gO"])
 async def test_event_removes_the_timer_of_its_wait(hub: Hub, name: str) -> None:
     def flow(ctx: Context):

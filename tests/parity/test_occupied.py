@@ -49,7 +49,7 @@ def call_taken(ctx: Context):
     return (yield ctx.child("Child", instance_id="taken"))
 
 
-@pytest.mark.parity("occupied/basic")
+@pytest.mark.parity("occupied/basic", "field/19")
 async def test_child_with_a_taken_id_fails(hub: Hub) -> None:
     async with hub.sidecar() as sidecar, sidecar.worker(flows(call_taken)):
         await taken(sidecar)

@@ -161,7 +161,7 @@ async def test_instance_that_ended_long_ago_is_removed_once(hub: Hub) -> None:
     assert vars(await remains(hub)) == NOTHING
 
 
-@pytest.mark.parity("retention/retentionstuck", "reuseid/retention")
+@pytest.mark.parity("retention/retentionstuck", "reuseid/retention", "sharp/43", "field/12")
 async def test_new_run_is_kept_for_its_own_time(hub: Hub) -> None:
     async with hub.sidecar(**keeping(any_terminal=LATER)) as sidecar, sidecar.worker(flow):
         await end(sidecar.client, "a", "TERMINATED")
@@ -261,3 +261,28 @@ async def test_given_history_is_removed_too(hub: Hub) -> None:
         assert await sidecar.client.output("a") == "1"
         await gone(sidecar.client, "a", "kid")
     assert vars(await remains(hub)) == NOTHING
+
+
+@pytest.mark.needs("multi_process")
+@pytest.mark.parametrize("brief", ["shop", "other"])
+@pytest.mark.parity("crossapp/child-retention")
+async def test_each_application_keeps_its_own_for_its_own_time(hub: Hub, brief: str) -> None:
+    def parent(ctx: Context):
+        return (yield ctx.child("Child", "done", instance_id="kid", app="other"))
+
+    def policy(app: str) -> dict[str, object]:
+        return keeping(any_terminal=SOON if app == brief else NEVER)
+
+    async with (
+        hub.sidecar("shop", **policy("shop")) as shop,
+        hub.sidecar("other", **policy("other")) as other,
+        shop.worker(parent),
+        other.worker({"Child": lambda ctx: ctx.input}),
+    ):
+        await shop.client.start("Flow", "a")
+        short, long = (
+            (shop.client, other.client) if brief == "shop" else (other.client, shop.client)
+        )
+        await gone(short, *(["a"] if brief == "shop" else ["kid"]))
+        kept = "kid" if brief == "shop" else "a"
+        assert await long.output(kept) == "done"

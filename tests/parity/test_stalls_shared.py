@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -21,9 +22,12 @@ each_misfit = pytest.mark.parametrize("misfit", [PATCH, VERSION], ids=["patch", 
 async def test_stalled_instance_waits_for_the_fitting_worker(hub: Hub, misfit: Misfit) -> None:
     async with hub.sidecar() as sidecar:
         await stall(sidecar, misfit)
-        await stall_again(sidecar, misfit.bad)
-        async with sidecar.worker(misfit.good):
-            assert await sidecar.client.output("a") == "x"
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(sidecar.client.output("a"))
+            await stall_again(sidecar, misfit.bad)
+            assert not waiting.done()
+            async with sidecar.worker(misfit.good):
+                assert await waiting == "x"
 
 
 @pytest.mark.parity("stalled/manyclients")
