@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import asyncpg
+import durahub_postgres.backend
+import durahub_sqlite.backend
 from durahub.backend import Backend, Capabilities
 from durahub.testing import MemoryBackend, MemorySettings, MemoryStore
+from durahub_postgres import PostgresBackend, PostgresSettings
 from durahub_sqlite import SqliteBackend, SqliteSettings
 
 NewBackend = Callable[[], Backend]
@@ -19,11 +26,13 @@ class StoreKind:
     """A backend, and how to come by an empty store of it.
 
     Attributes:
-        new_store: Takes an empty directory.
+        place: The fixture that says where stores can be.
+        new_store: Takes the value of that fixture and makes an empty store there, which is gone in the end.
         capabilities: What the backend says of itself.
     """
 
-    new_store: Callable[[Path], NewBackend]
+    place: str
+    new_store: Callable[[Any], AbstractAsyncContextManager[NewBackend]]
     capabilities: Capabilities
 
     def lacks(self, needs: str) -> str:
@@ -32,20 +41,38 @@ class StoreKind:
         return "" if support else support.reason
 
 
-def _memory(_: Path) -> NewBackend:
+@asynccontextmanager
+async def _memory(_: Path) -> AsyncIterator[NewBackend]:
     store = MemoryStore()
-    return lambda: MemoryBackend(MemorySettings(), store)
+    yield lambda: MemoryBackend(MemorySettings(), store)
 
 
-def _sqlite(directory: Path) -> NewBackend:
+@asynccontextmanager
+async def _sqlite(directory: Path) -> AsyncIterator[NewBackend]:
     path = str(directory / "hub.db")
     settings = SqliteSettings.model_validate({"connectionString": path, "synchronous": "normal"})
-    return lambda: SqliteBackend(settings)
+    yield lambda: SqliteBackend(settings)
 
 
-def _kind(new_store: Callable[[Path], NewBackend]) -> StoreKind:
-    # A backend that is not open does no I/O.
-    return StoreKind(new_store, new_store(Path())().capabilities)
+@asynccontextmanager
+async def _postgres(url: str) -> AsyncIterator[NewBackend]:
+    schema = f"parity_{uuid.uuid4().hex}"
+    settings = PostgresSettings.model_validate(
+        {"connectionString": url, "schema": schema, "poolSize": 3}
+    )
+    yield lambda: PostgresBackend(settings)
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+    finally:
+        await connection.close()
 
 
-STORES: Mapping[str, StoreKind] = {"memory": _kind(_memory), "sqlite": _kind(_sqlite)}
+STORES: Mapping[str, StoreKind] = {
+    "memory": StoreKind(
+        "tmp_path", _memory, MemoryBackend(MemorySettings(), MemoryStore()).capabilities
+    ),
+    "sqlite": StoreKind("tmp_path", _sqlite, durahub_sqlite.backend.CAPABILITIES),
+    "postgres": StoreKind("postgres_url", _postgres, durahub_postgres.backend.CAPABILITIES),
+}
+"""The suite runs unchanged on every backend; only a capability that one lacks takes a test from it."""

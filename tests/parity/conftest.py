@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -21,6 +21,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def hub(backend: str, tmp_path: Path) -> Hub:
+async def hub(backend: str, request: pytest.FixtureRequest) -> AsyncIterator[Hub]:
     """An empty task hub."""
-    return Hub(backend, STORES[backend].new_store(tmp_path))
+    kind = STORES[backend]
+    # Only who needs a server waits for it.
+    async with kind.new_store(request.getfixturevalue(kind.place)) as new_backend:
+        yield Hub(backend, new_backend)

@@ -69,12 +69,14 @@ class Direct:
         statement = f"SELECT * FROM {self.hub.schema}.{function}({places})"
         return await self._counted(name, statement, parameters)
 
-    async def apply(self, name: str, *operations: Any, room: Room | None = None) -> Any:
+    async def apply(
+        self, name: str, *operations: Any, room: Room | None = None, session: str | None = None
+    ) -> Any:
         batch = Batch()
         batch.add_all(operations)
         room = room or self.make.room
         statement = _APPLY.replace("{hub}", self.hub.schema)
-        head = (self.make.session, len(operations), room.instances, room.activities)
+        head = (session or self.make.session, len(operations), room.instances, room.activities)
         return applied_of(await self._counted(name, statement, (*head, *batch.parameters())))
 
     async def _counted(
@@ -158,6 +160,16 @@ async def claim_within_limits(direct: Direct) -> tuple[Any, ...]:
     )
 
 
+async def overtake(direct: Direct, make: Any, tag: str) -> None:
+    """A total lets a batch claim nothing along while so much else has been due for longer."""
+    creations = [make.creation(f"{tag}{number}", name="new") for number in range(10)]
+    created = await direct.apply("create limited", *creations, session="limited")
+    assert created.instances == ()
+    await direct.apply(
+        "purge limited", *(PurgeInstance(key=one.key, force=True) for one in creations)
+    )
+
+
 @pytest.mark.parametrize(
     "count", [20_000, pytest.param(1_000_000, marks=[pytest.mark.long, pytest.mark.timeout(1800)])]
 )
@@ -166,10 +178,12 @@ async def test_calls_read_what_they_need(hub: Any, make: Any, count: int) -> Non
     await hub.backend.register(make.registration("limited", limits=LIMITS, life_s=3600))
     await work(direct, make, "warm")
     await claim_within_limits(direct)
+    await direct.apply("create limited", make.creation("warm"), session="limited")
     await hub.sql.execute(FILL.replace("$1", str(count)), timeout=1200)
     for _ in range(2):  # before and after the server knows how much there is
         await work(direct, make, "w")
         assert await claim_within_limits(direct) != ((), ())
+        await overtake(direct, make, "o")
         for name, tables in direct.most.items():
             for table, rows in tables.items():
                 assert rows <= 250, f"{name} reads {rows} rows of {table}"

@@ -257,7 +257,7 @@ class PostgresBackend(Backend):
 
     async def now(self) -> datetime:
         """Return the database's clock."""
-        (row,) = await self._opened().call("SELECT clock_timestamp()")
+        (row,) = await self._hub().call("SELECT {hub}.hub_now()")
         moment: datetime = row[0]
         return moment
 

@@ -93,7 +93,7 @@ async def list_instances(connections: Connections, query: InstanceQuery) -> Inst
 async def list_ended(connections: Connections, query: EndedQuery) -> EndedInstances:
     """Return ended instances, the longest ended first."""
     rows = await connections.call(
-        "SELECT clock_timestamp(), r FROM (SELECT) AS one"
+        "SELECT {hub}.hub_now(), r FROM (SELECT) AS one"
         " LEFT JOIN {hub}.list_ended($1, $2, $3) AS r ON true",
         to_stored(query.app_id),
         int(query.status),

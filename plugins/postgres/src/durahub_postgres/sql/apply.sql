@@ -58,6 +58,8 @@ DECLARE
   freed_activities bigint[] := '{}';
   committed integer[] := '{}';
   gave_back boolean := false;
+  -- Applications whose limits got a place because another session lost what it owned.
+  vacated text[] := '{}';
   -- Outcome.
   claimed bigint[] := '{}';
   taken {hub}.answer[] := '{}';
@@ -66,6 +68,9 @@ DECLARE
   limited_others text[];
   quotas bigint[];
   spent bigint[];
+  first_at timestamptz;
+  first_instance bigint;
+  is_overtaking boolean;
   -- Of loops.
   k integer;
   o integer;
@@ -99,7 +104,7 @@ BEGIN
     LEFT JOIN {hub}.schedule AS l ON l.instance = r.instance;
     EXIT WHEN expected = cardinality(locked);
   END LOOP;
-  moment := clock_timestamp();
+  moment := {hub}.hub_now();
   SELECT array_agg(DISTINCT r.app_id), array_agg(DISTINCT r.app_id) FILTER (WHERE r.is_limited)
   INTO others, limited_others
   FROM {hub}.sessions AS r WHERE r.ended_at IS NULL AND r.session <> me.session;
@@ -130,7 +135,9 @@ BEGIN
     ELSE
       codes[purge.op] := 13;
       purged := purged || (i[k]).instance;
-      gave_back := gave_back OR (s[k]).owner IS NOT NULL;
+      IF (s[k]).owner IS NOT NULL THEN
+        vacated := vacated || (s[k]).app_id;
+      END IF;
       i[k] := NULL;
       s[k] := NULL;
     END IF;
@@ -299,6 +306,10 @@ BEGIN
       row_i.parked_reason := NULL;
       row_s.name := creation.name;
       row_s.not_before := creation.not_before;
+      IF creation.not_before IS NOT NULL THEN
+        -- Others may have to wake it, if this session isn't there any more then.
+        left_apps := left_apps || row_i.app_id;
+      END IF;
       row_s.owner := NULL;
       row_s.pending_at := moment;
       inbox[creation.slot] := row_i.instance;
@@ -362,7 +373,11 @@ BEGIN
     DELETE FROM {hub}.instances AS r WHERE r.instance = ANY (purged);
     DELETE FROM {hub}.schedule AS r WHERE r.instance = ANY (purged);
     DELETE FROM {hub}.payloads AS r WHERE r.instance = ANY (purged);
-    DELETE FROM {hub}.activities AS r WHERE r.instance = ANY (purged);
+    WITH lost AS (
+      DELETE FROM {hub}.activities AS r WHERE r.instance = ANY (purged) RETURNING r.app_id, r.owner
+    )
+    SELECT vacated || coalesce(array_agg(DISTINCT r.app_id), '{}') INTO vacated
+    FROM lost AS r WHERE r.owner IS NOT NULL;
     cleared_histories := cleared_histories || purged;
     cleared_inboxes := cleared_inboxes || purged;
     cleared_timers := cleared_timers || purged;
@@ -428,6 +443,9 @@ BEGIN
     IF p_room_activities > 0 AND (me.activity_total IS NOT NULL OR me.activity_names <> '{}') THEN
       quotas := {hub}.quotas('activities', me.app_id, me.activity_total, me.activity_names,
         me.activity_limits, removed_activities, '{}');
+      -- What waits is older than what is inserted now.
+      is_overtaking := EXISTS (
+        SELECT FROM {hub}.activities AS r WHERE r.app_id = me.app_id AND r.owner IS NULL);
     END IF;
     WITH wanted AS (
       SELECT t.*, target[t.op] AS instance, t.app_id = me.app_id AS is_mine,
@@ -439,7 +457,8 @@ BEGIN
           AND a.task_id = t.task_id AND a.execution_id = t.execution_id)
     ), allowed AS (
       SELECT w.*, w.is_mine AND (quotas IS NULL
-        OR w.of_name <= {hub}.quota(quotas, me.activity_names, w.name)) AS is_allowed
+        OR w.of_name <= {hub}.quota(quotas, me.activity_names, w.name) AND NOT (is_overtaking
+          AND (me.activity_total IS NOT NULL OR w.name = ANY (me.activity_names)))) AS is_allowed
       FROM wanted AS w
     ), inserted AS (
       INSERT INTO {hub}.activities AS a (
@@ -455,7 +474,7 @@ BEGIN
         5, NULL, NULL, NULL, r.task_id, NULL, r.payload, r.execution_id, NULL,
         q.app_id, q.instance_id, r.app_id, r.name)::{hub}.answer ORDER BY r.activity)
         FILTER (WHERE r.owner IS NOT NULL), '{}'),
-      coalesce(array_agg(DISTINCT r.app_id) FILTER (WHERE r.owner IS NULL), '{}')
+      left_apps || coalesce(array_agg(DISTINCT r.app_id) FILTER (WHERE r.owner IS NULL), '{}')
     INTO taken, left_apps
     FROM inserted AS r JOIN {hub}.instances AS q ON q.instance = r.instance;
   END IF;
@@ -493,6 +512,18 @@ BEGIN
         SELECT r.name FROM unnest(s) AS r JOIN {hub}.sessions AS q ON q.session = r.owner
         WHERE q.app_id = me.app_id));
     spent := array_fill(0, ARRAY[1 + cardinality(me.instance_names)])::bigint[];
+    -- The longest due of what the batch did not touch; the table does not show yet what it changed.
+    SELECT w.wake_at, w.instance INTO first_at, first_instance
+    FROM (
+      (SELECT r.wake_at, r.instance FROM {hub}.schedule AS r
+       WHERE r.app_id = me.app_id AND r.owner IS NULL AND r.wake_at <= moment
+         AND r.instance <> ALL (locked)
+       ORDER BY r.wake_at, r.instance LIMIT 1)
+      UNION ALL
+      SELECT (s[q.key]).wake_at, (s[q.key]).instance FROM generate_series(1, n) AS q(key)
+      WHERE NOT is_touched[q.key] AND (s[q.key]).app_id = me.app_id
+        AND (s[q.key]).owner IS NULL AND (s[q.key]).wake_at <= moment) AS w
+    ORDER BY w.wake_at, w.instance LIMIT 1;
   ELSE
     quotas := NULL;
   END IF;
@@ -504,7 +535,11 @@ BEGIN
     IF (s[k]).app_id = me.app_id AND cardinality(claimed) < p_room_instances THEN
       IF quotas IS NOT NULL THEN
         place := 1 + array_position(me.instance_names, (s[k]).name);
-        IF spent[1] < quotas[1] AND (place IS NULL OR spent[place] < quotas[place]) THEN
+        is_overtaking := (me.instance_total IS NOT NULL OR place IS NOT NULL) AND coalesce(
+          ((s[k]).wake_at, (s[k]).instance) > (first_at, first_instance), false);
+        IF NOT is_overtaking AND spent[1] < quotas[1]
+          AND (place IS NULL OR spent[place] < quotas[place])
+        THEN
           spent[1] := spent[1] + 1;
           IF place IS NOT NULL THEN
             spent[place] := spent[place] + 1;
@@ -566,8 +601,9 @@ BEGIN
 
   -- Tell the others what they need to know.
   IF others IS NOT NULL THEN
-    IF gave_back AND me.app_id = ANY (limited_others) THEN
-      left_apps := left_apps || me.app_id;
+    IF limited_others IS NOT NULL THEN
+      left_apps := left_apps || {hub}.held_back(
+        CASE WHEN gave_back THEN vacated || me.app_id ELSE vacated END, limited_others, moment);
     END IF;
     FOR k IN
       SELECT q.key FROM generate_series(1, n) AS q(key)

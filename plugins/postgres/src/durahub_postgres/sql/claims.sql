@@ -68,6 +68,25 @@ LANGUAGE sql IMMUTABLE AS $function$
   SELECT greatest(0, coalesce(p_quotas[1 + array_position(p_names, p_name)], 9223372036854775807))
 $function$;
 
+-- Those of the applications that have sessions with limits, and something that may wait for a place.
+CREATE FUNCTION {hub}.held_back(p_apps text[], p_limited text[], p_moment timestamptz)
+RETURNS text[] LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
+AS $function$
+BEGIN
+  RETURN ARRAY(
+    SELECT a.app_id FROM (SELECT DISTINCT v.app_id FROM unnest(p_apps) AS v(app_id)) AS a
+    WHERE a.app_id = ANY (p_limited) AND coalesce(
+      -- Not EXISTS, for which the server may read all of the table and keep it.
+      (SELECT s.instance FROM {hub}.schedule AS s
+       WHERE s.app_id = a.app_id AND s.owner IS NULL AND s.wake_at <= p_moment
+       ORDER BY s.wake_at, s.instance LIMIT 1),
+      (SELECT t.activity FROM {hub}.activities AS t
+       WHERE t.app_id = a.app_id AND t.owner IS NULL ORDER BY t.activity LIMIT 1)) IS NOT NULL);
+END
+$function$;
+
 -- Due instances that limits leave, longest due first. One look into the index per name: what is held back
 -- is not read.
 CREATE FUNCTION {hub}.due_within_limits(me {hub}.sessions, p_limit bigint, p_moment timestamptz)
@@ -106,8 +125,9 @@ SET plan_cache_mode = force_generic_plan
 AS $function$
 DECLARE
   me {hub}.sessions := {hub}.alive(p_session_id);
-  moment timestamptz := clock_timestamp();
+  moment timestamptz := {hub}.hub_now();
   next_at timestamptz;
+  admitted bigint[];
   picked bigint[];
 BEGIN
   IF me.instance_total IS NULL AND me.instance_names = '{}' THEN
@@ -116,16 +136,24 @@ BEGIN
       WHERE s.app_id = me.app_id AND s.owner IS NULL AND s.wake_at <= moment
       ORDER BY s.wake_at, s.instance LIMIT p_limit FOR UPDATE SKIP LOCKED);
   ELSE
-    picked := {hub}.due_within_limits(me, p_limit, moment);
+    -- One more, to know whether there is more.
+    admitted := {hub}.due_within_limits(me, p_limit + 1::bigint, moment);
     picked := ARRAY(
       SELECT s.instance FROM {hub}.schedule AS s
-      WHERE s.instance = ANY (picked) AND s.owner IS NULL AND s.wake_at <= moment
+      WHERE s.instance = ANY (admitted[:p_limit]) AND s.owner IS NULL AND s.wake_at <= moment
       ORDER BY s.wake_at, s.instance FOR UPDATE SKIP LOCKED);
   END IF;
   UPDATE {hub}.schedule SET owner = me.session WHERE instance = ANY (picked);
-  SELECT s.wake_at INTO next_at FROM {hub}.schedule AS s
-  WHERE s.app_id = me.app_id AND s.owner IS NULL AND s.wake_at IS NOT NULL
-  ORDER BY s.wake_at LIMIT 1;
+  IF admitted IS NULL THEN
+    SELECT s.wake_at INTO next_at FROM {hub}.schedule AS s
+    WHERE s.app_id = me.app_id AND s.owner IS NULL AND s.wake_at IS NOT NULL
+    ORDER BY s.wake_at LIMIT 1;
+  ELSIF cardinality(picked) = cardinality(admitted) THEN
+    -- What is due and was not claimed waits for a place, and not for a moment.
+    SELECT s.wake_at INTO next_at FROM {hub}.schedule AS s
+    WHERE s.app_id = me.app_id AND s.owner IS NULL AND s.wake_at > moment
+    ORDER BY s.wake_at LIMIT 1;
+  END IF;
   RETURN QUERY
   SELECT t.kind, NULL::smallint[], NULL::bigint[], NULL::bigint, NULL::bigint, t.at, NULL::bytea,
     NULL::text, NULL::{hub}.instances, NULL::text, NULL::text, NULL::text, NULL::text

@@ -1,6 +1,10 @@
 -- Who may write. A session's row is its fence: every write and claim holds it with KEY SHARE, and whoever
 -- ends the session takes it with FOR UPDATE, so that no write of an ended session commits.
 
+-- The store's clock. All of the task hub asks here, so that a test may put a clock of its own in its place.
+CREATE FUNCTION {hub}.hub_now() RETURNS timestamptz
+LANGUAGE sql VOLATILE AS $function$ SELECT clock_timestamp() $function$;
+
 CREATE FUNCTION {hub}.alive(p_session_id text) RETURNS {hub}.sessions
 LANGUAGE plpgsql AS $function$
 DECLARE
@@ -54,7 +58,7 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 SET plan_cache_mode = force_generic_plan
 AS $function$
 BEGIN
-  UPDATE {hub}.sessions SET ended_at = clock_timestamp() WHERE session = p_session;
+  UPDATE {hub}.sessions SET ended_at = {hub}.hub_now() WHERE session = p_session;
   -- In the order in which everybody locks instances.
   PERFORM FROM {hub}.schedule WHERE owner = p_session ORDER BY instance FOR UPDATE;
   UPDATE {hub}.schedule SET owner = NULL WHERE owner = p_session;
@@ -76,7 +80,7 @@ BEGIN
   FOR other IN
     SELECT * FROM {hub}.sessions WHERE ended_at IS NULL AND session <> p_fencer ORDER BY session
   LOOP
-    silence := clock_timestamp() - greatest(other.beat_at, pg_postmaster_start_time());
+    silence := {hub}.hub_now() - greatest(other.beat_at, pg_postmaster_start_time());
     CONTINUE WHEN silence <= other.time_to_live AND NOT (
       other.guarded AND silence > other.time_to_live / 2
       AND pg_try_advisory_xact_lock({hub}.guard_class(), {hub}.guard_key(other.session)));
@@ -122,12 +126,12 @@ BEGIN
     activity_total, activity_names, activity_limits)
   VALUES (
     p_session_id, p_app_id, p_holder, p_connections, p_time_to_live,
-    clock_timestamp(), clock_timestamp(),
+    {hub}.hub_now(), {hub}.hub_now(),
     p_instance_total, p_instance_names, p_instance_limits,
     p_activity_total, p_activity_names, p_activity_limits)
   RETURNING session INTO number;
   fenced := {hub}.fence(number);
-  moment := clock_timestamp();
+  moment := {hub}.hub_now();
 END
 $function$;
 
@@ -137,13 +141,13 @@ LANGUAGE plpgsql AS $function$
 DECLARE
   number bigint;
 BEGIN
-  UPDATE {hub}.sessions SET beat_at = clock_timestamp()
+  UPDATE {hub}.sessions SET beat_at = {hub}.hub_now()
   WHERE session_id = p_session_id AND ended_at IS NULL RETURNING session INTO number;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'the session is not alive' USING ERRCODE = 'DH001';
   END IF;
   fenced := {hub}.fence(number);
-  moment := clock_timestamp();
+  moment := {hub}.hub_now();
 END
 $function$;
 
