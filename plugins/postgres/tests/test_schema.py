@@ -154,6 +154,20 @@ async def test_each_migration_is_reported_by_the_one_of_many_that_carried_it_out
     assert reported == ["first version", "second"]
 
 
+async def test_report_that_fails_ends_the_migration_with_its_own_error(
+    new_backend: Callable[..., Any], second: Callable[[str], None]
+) -> None:
+    second("SELECT 1")
+    backend = await new_backend()
+
+    def nobody_reads(_: str) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        await backend.migrate(nobody_reads)
+    assert await backend.schema_status() == (1, 2)
+
+
 async def test_task_hub_that_was_made_anew_is_noticed(
     hub: Any, make: Any, new_backend: Callable[..., Any]
 ) -> None:

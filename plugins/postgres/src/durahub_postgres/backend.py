@@ -140,16 +140,19 @@ class PostgresBackend(Backend):
 
     async def migrate(self, report: Callable[[str], None]) -> None:
         """Create the schema, or bring an older one up to date, also with `autoMigrate: false`."""
-        async with self._opened().lend() as connection:
-            async for done in schema.migrate(connection, self._place):
-                await self._opened().forget()
-                report(done.name)
+        while (done := await self._migrate_next()) is not None:
+            await self._opened().forget()
+            report(done.name)
         self._version = schema.current_version()
 
     async def grant_reader(self, role: str) -> None:
         """Let a role read the views; one that does not exist is created, without a login of its own."""
         async with self._opened().lend() as connection:
             await admin.grant_reader(connection, self._place, role)
+
+    async def _migrate_next(self) -> schema.Migration | None:
+        async with self._opened().lend() as connection:
+            return await schema.migrate_next(connection, self._place)
 
     def _described(self, pending: tuple[schema.Migration, ...]) -> tuple[Migration, ...]:
         return tuple(Migration(one.name, schema.script_of(one, self._place)) for one in pending)

@@ -7,7 +7,6 @@ written in the same transaction, so a migration has happened completely or not a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -145,24 +144,23 @@ async def find_pending(connection: Connection, hub: Hub) -> tuple[Migration, ...
     return MIGRATIONS[found or 0 :]
 
 
-async def migrate(connection: Connection, hub: Hub) -> AsyncIterator[Migration]:
-    """Bring a task hub up to date, or create it; yield each migration when it is done.
+async def migrate_next(connection: Connection, hub: Hub) -> Migration | None:
+    """Carry out the first migration that a task hub lacks; return it, None if it lacks none.
 
-    Each is a transaction of its own under a lock that all processes take, so several may call this at
-    the same time, and a crash is repaired by calling it again.
+    It is one transaction under a lock that all processes take, so several may call this at the same time,
+    and a crash is repaired by calling it again.
 
     Raises:
         SchemaVersionError: The schema is newer than this program.
         BackendCorruptionError: The schema holds something else.
     """
-    while True:
-        async with connection.transaction():
-            await connection.execute(_LOCK, hub.schema)
-            pending = await find_pending(connection, hub)
-            if not pending:
-                return
-            await _carry_out(connection, hub, current_version() - len(pending), pending[0])
-        yield pending[0]
+    async with connection.transaction():
+        await connection.execute(_LOCK, hub.schema)
+        pending = await find_pending(connection, hub)
+        if not pending:
+            return None
+        await _carry_out(connection, hub, current_version() - len(pending), pending[0])
+    return pending[0]
 
 
 async def _carry_out(connection: Connection, hub: Hub, found: int, migration: Migration) -> None:
