@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from durahub.backend import Backend, Capabilities, Hint
@@ -45,6 +46,10 @@ class DisturbedBackend(Backend):
 
     def describe(self) -> str:
         return self.inner.describe()
+
+    @property
+    def session_time_to_live(self) -> timedelta:
+        return self.inner.session_time_to_live
 
     def wakeups(self, session_id: SessionId) -> AsyncIterator[Hint]:
         return self.inner.wakeups(session_id)

@@ -187,7 +187,7 @@ class BackendCorruptionError(BackendError):
 
 
 class SchemaVersionError(BackendError):
-    """The store's schema is newer than the program, or unknown to it.
+    """The store's schema is newer than the program, or unknown to it; or older, and not to be upgraded now.
 
     Attributes:
         found: Version of the schema in the store.

@@ -23,6 +23,7 @@ def test_help_lists_the_commands_in_the_order_of_use(capsys: pytest.CaptureFixtu
         "run",
         "serve",
         "backends",
+        "db",
         "version",
     ]
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
+import pytest
 from durahub.backend import CommitActivity
 from durahub.clock import SystemClock
 from durahub.engine import Engine
@@ -248,3 +249,33 @@ async def test_three_sidecars_coming_and_going_lose_nothing() -> None:
             await context.__aenter__()
         await check_all(client, names, 4)
         await context.__aexit__(None, None, None)
+
+
+class ShortLived(WatchedBackend):
+    """A backend whose sessions may be silent for a short time only."""
+
+    @property
+    def session_time_to_live(self) -> timedelta:
+        return SHORT
+
+
+@pytest.mark.parametrize(
+    ("backend", "wanted", "lives"),
+    [
+        (WatchedBackend, None, timedelta(seconds=30)),
+        (ShortLived, None, SHORT),
+        (ShortLived, FOR_EVER, FOR_EVER),
+    ],
+)
+async def test_session_lives_as_long_as_the_backend_says_unless_the_options_do(
+    backend: type[WatchedBackend], wanted: timedelta | None, lives: timedelta
+) -> None:
+    async with running(backend(), session_time_to_live=wanted) as engine:
+        (row,) = store_of(engine).sessions.values()
+        assert row.session.time_to_live == lives
+
+
+async def test_heartbeats_are_frequent_enough_for_the_backends_time_to_live() -> None:
+    backend = ShortLived()
+    async with running(backend, session_time_to_live=None, safety_poll=FOR_EVER):
+        await until(lambda: backend.calls["heartbeat"] >= 3)

@@ -13,7 +13,6 @@ from durahub.errors import (
     SchemaVersionError,
     TaskHubNotFoundError,
 )
-from durahub_postgres import admin
 from durahub_postgres import schema as schemas
 from durahub_postgres.schema import Migration
 
@@ -105,25 +104,68 @@ async def test_user_without_the_right_to_create_schemas_may_be_given_one(
 
 async def test_without_auto_migrate_an_operator_migrates(
     new_backend: Callable[..., Any],
-    settings: Callable[..., Any],
+    schema: str,
     make: Any,
     second: Callable[[str], None],
 ) -> None:
     backend = await new_backend(autoMigrate=False)
     with pytest.raises(TaskHubNotFoundError, match="durahub db migrate"):
         await backend.create_hub()
-    ((name, text),) = await admin.plan(settings())
-    assert name == "first version"
-    assert "CREATE TABLE" in text
-    assert await admin.status(settings()) == (None, 1)
-    assert await admin.migrate(settings()) == ("first version",)
-    assert await admin.migrate(settings()) == ()
+    (pending,) = await backend.pending_migrations()
+    assert pending.name == "first version"
+    assert f'CREATE TABLE "{schema}".instances' in pending.script
+    assert await backend.schema_status() == (None, 1)
+    reported: list[str] = []
+    operator = await new_backend(autoMigrate=False)
+    for _ in range(2):
+        await operator.migrate(reported.append)
+        assert reported == ["first version"]
     await backend.create_hub()
     await backend.register(make.registration())
     second("SELECT 1")
     with pytest.raises(SchemaVersionError, match="durahub db migrate"):
         await backend.create_hub()
-    assert [name for name, _ in await admin.plan(settings())] == ["second"]
+    assert [one.name for one in await backend.pending_migrations()] == ["second"]
+    await backend.migrate(reported.append)
+    assert reported == ["first version", "second"]
+    await backend.create_hub()
+    await backend.register(make.registration("session-2"))
+
+
+async def test_migrations_done_before_a_failure_are_reported(
+    new_backend: Callable[..., Any], second: Callable[[str], None]
+) -> None:
+    second("SELECT 1 / 0")
+    backend = await new_backend()
+    reported: list[str] = []
+    with pytest.raises(BackendError, match="22012"):
+        await backend.migrate(reported.append)
+    assert reported == ["first version"]
+    assert await backend.schema_status() == (1, 2)
+
+
+async def test_each_migration_is_reported_by_the_one_of_many_that_carried_it_out(
+    new_backend: Callable[..., Any], second: Callable[[str], None]
+) -> None:
+    second("SELECT 1")
+    reported: list[str] = []
+    backends = [await new_backend() for _ in range(5)]
+    await asyncio.gather(*(backend.migrate(reported.append) for backend in backends))
+    assert reported == ["first version", "second"]
+
+
+async def test_report_that_fails_ends_the_migration_with_its_own_error(
+    new_backend: Callable[..., Any], second: Callable[[str], None]
+) -> None:
+    second("SELECT 1")
+    backend = await new_backend()
+
+    def nobody_reads(_: str) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        await backend.migrate(nobody_reads)
+    assert await backend.schema_status() == (1, 2)
 
 
 async def test_task_hub_that_was_made_anew_is_noticed(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import traceback
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -71,12 +72,27 @@ def test_schema_needs_a_plain_name_of_its_own(schema: str) -> None:
         {"statementTimeout": 0},
         {"connectTimeout": -1},
         {"notifications": "maybe"},
+        {"sessionTimeToLive": 0.9},
+        {"sessionTimeToLive": "30s"},
+        {"sessionTimeToLive": float("nan")},
+        {"sessionTimeToLive": 3601},
         {"schem": "x"},
     ],
 )
 def test_wrong_keys_and_values_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         parse("postgresql://db/orders", **wrong)
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [({}, 30), ({"sessionTimeToLive": 1}, 1), ({"sessionTimeToLive": 2.5}, 2.5)],
+)
+def test_sessions_live_as_long_as_the_settings_say(
+    fields: dict[str, object], seconds: float
+) -> None:
+    backend = PostgresBackend(parse("postgresql://db/orders", **fields))
+    assert backend.session_time_to_live == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ from typing import Any
 
 import asyncpg
 import pytest
+from durahub.errors import BackendError, TaskHubNotFoundError
 from durahub.protocol import messages as pb
 from durahub.types import RuntimeStatus
-from durahub_postgres import PostgresSettings, admin
+from durahub_postgres import admin
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.wrappers_pb2 import StringValue
 
@@ -149,12 +150,10 @@ async def test_documented_queries_run(hub: Any) -> None:
 
 
 @pytest.mark.usefixtures("rows")
-async def test_reader_reads_the_views_and_nothing_else(
-    hub: Any, settings: Callable[..., PostgresSettings]
-) -> None:
-    role = f'reader "{hub.schema[-8:]}"'
+async def test_reader_reads_the_views_and_nothing_else(hub: Any) -> None:
+    role = f'reader {{hub}} "{hub.schema[-8:]}"'
     for _ in range(2):
-        await admin.grant_reader(settings(), role)
+        await hub.backend.grant_reader(role)
     quoted = '"' + role.replace('"', '""') + '"'
     try:
         await hub.sql.execute(f"SET ROLE {quoted}")
@@ -169,3 +168,17 @@ async def test_reader_reads_the_views_and_nothing_else(
     finally:
         await hub.sql.execute("RESET ROLE")
         await hub.sql.execute(f"DROP OWNED BY {quoted}; DROP ROLE {quoted}")
+
+
+@pytest.mark.parametrize("role", ["", "nul\0", "é" * 32, "public", "pg_mine"])
+async def test_reader_needs_a_name_that_a_role_may_have(hub: Any, role: str) -> None:
+    before = await hub.sql.fetchval("SELECT count(*) FROM pg_roles")
+    with pytest.raises(BackendError, match="role"):
+        await hub.backend.grant_reader(role)
+    assert await hub.sql.fetchval("SELECT count(*) FROM pg_roles") == before
+
+
+async def test_reader_needs_a_task_hub(new_backend: Callable[..., Any]) -> None:
+    backend = await new_backend()
+    with pytest.raises(TaskHubNotFoundError, match="durahub db migrate"):
+        await backend.grant_reader("reader")

@@ -212,3 +212,18 @@ async def test_create_hub_that_fails_in_the_middle_leaves_nothing(
     backend._store._writer._opened.execute("PRAGMA max_page_count = 1000000")
     await backend.create_hub()
     assert await backend.schema_status() == SchemaStatus(1, 1)
+
+
+async def test_script_of_what_is_pending_makes_the_same_tables(
+    new_backend: NewBackend, services: BackendServices, path: Path
+) -> None:
+    backend = new_backend()
+    await backend.open(services)
+    scripts = [pending.script for pending in await backend.pending_migrations()]
+    await backend.create_hub()
+    query = "SELECT name FROM sqlite_master ORDER BY name"
+    with closing(sqlite3.connect(":memory:")) as memory, closing(sqlite3.connect(path)) as file:
+        for script in scripts:
+            memory.executescript(script)
+        assert memory.execute(query).fetchall() == file.execute(query).fetchall() != []
+    await backend.close()

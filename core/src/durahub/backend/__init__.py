@@ -7,9 +7,11 @@ reading at `durahub.backend.contract`.
 from durahub.backend.capabilities import NATIVE, Capabilities, Support, SupportLevel
 from durahub.backend.contract import (
     CONTRACT_VERSION,
+    DEFAULT_SESSION_TIME_TO_LIVE,
     NO_ROOM,
     Backend,
     ContractVersion,
+    Migration,
     SchemaStatus,
 )
 from durahub.backend.hints import Hint, InstanceChanged, WorkDue
@@ -67,6 +69,7 @@ from durahub.backend.settings import BackendSettings
 
 __all__ = [
     "CONTRACT_VERSION",
+    "DEFAULT_SESSION_TIME_TO_LIVE",
     "MESSAGES_PER_CLAIM",
     "NATIVE",
     "NO_LIMITS",
@@ -105,6 +108,7 @@ __all__ = [
     "InstanceRecord",
     "InstanceView",
     "Message",
+    "Migration",
     "NextGeneration",
     "NotOwner",
     "Operation",

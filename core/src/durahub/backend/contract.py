@@ -21,9 +21,9 @@ Rules for all methods:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from durahub.backend.capabilities import Capabilities
@@ -40,6 +40,7 @@ from durahub.backend.results import (
 )
 from durahub.backend.services import BackendServices
 from durahub.backend.sessions import Heartbeat, Session
+from durahub.errors import CapabilityNotSupportedError
 from durahub.types import InstanceKey, SessionId, TaskKey
 
 
@@ -73,7 +74,22 @@ class SchemaStatus(NamedTuple):
     current: int
 
 
+class Migration(NamedTuple):
+    """A step that brings a task hub's schema closer to the current version.
+
+    Attributes:
+        name: For people; without line breaks.
+        script: What it runs, in the store's own language, for people to read beforehand; may be empty.
+    """
+
+    name: str
+    script: str = ""
+
+
 NO_ROOM = Room()
+
+DEFAULT_SESSION_TIME_TO_LIVE = timedelta(seconds=30)
+"""What holds for backends that say nothing else."""
 
 
 class Backend(ABC):
@@ -94,6 +110,15 @@ class Backend(ABC):
 
         Never holds a secret.
         """
+
+    @property
+    def session_time_to_live(self) -> timedelta:
+        """How long a session of this store may be silent before others may take over what it owns.
+
+        The engine registers its sessions with it, and sends several heartbeats in that time. Positive,
+        and the same value for the backend's whole life.
+        """
+        return DEFAULT_SESSION_TIME_TO_LIVE
 
     @abstractmethod
     async def open(self, services: BackendServices) -> None:
@@ -117,7 +142,14 @@ class Backend(ABC):
     async def create_hub(self) -> None:
         """Create the task hub, or bring an older schema up to date; keeps all that is stored.
 
-        Atomic and idempotent: a crash in the middle is repaired by calling it again.
+        Atomic and idempotent: a crash in the middle is repaired by calling it again. Where a backend's
+        settings leave the schema to an operator, it changes nothing and only checks; what it raises then
+        says that `durahub db migrate` is what is missing.
+
+        Raises:
+            TaskHubNotFoundError: There is no task hub, and its creation is left to an operator.
+            SchemaVersionError: The schema is newer than this program; or it is older, and its upgrade is
+                left to an operator.
         """
 
     @abstractmethod
@@ -127,6 +159,50 @@ class Backend(ABC):
     @abstractmethod
     async def schema_status(self) -> SchemaStatus:
         """Return which schema version the store has."""
+
+    async def pending_migrations(self) -> tuple[Migration, ...]:
+        """Return what `migrate` would do now, in order; nothing if the schema is current. Changes nothing.
+
+        This default names the versions between the two of `schema_status`.
+        """
+        found, current = await self.schema_status()
+        missing = range((found or 0) + 1, current + 1)
+        return tuple(Migration(f"schema version {version}") for version in missing)
+
+    async def migrate(self, report: Callable[[str], None]) -> None:
+        """Do as `create_hub` where it may create and upgrade, whatever the settings leave to an operator.
+
+        Several processes may call it at the same time; each migration is carried out by one of them.
+        This default is for stores that one process at a time uses and that always let `create_hub` migrate.
+
+        Args:
+            report: Called with the name of each migration that this call carried out, as soon as that is
+                durable. What it raises ends the call, and what was reported stays.
+
+        Raises:
+            SchemaVersionError: The schema is newer than this program.
+        """
+        pending = await self.pending_migrations()
+        await self.create_hub()
+        for migration in pending:
+            report(migration.name)
+
+    async def grant_reader(self, role: str) -> None:
+        """Let a role of the store's own read what the backend documents for people, and nothing else.
+
+        Atomic and idempotent. This default is for stores that have no roles, or nothing to show to them.
+
+        Args:
+            role: What the store calls it; the backend documents whether one that is missing is created.
+
+        Raises:
+            CapabilityNotSupportedError: The backend has nothing like it.
+            TaskHubNotFoundError: There is no task hub.
+        """
+        raise CapabilityNotSupportedError(
+            f"{self.describe()} has no roles that could be given the right to read, so {role!r} was given"
+            " none; this needs a backend whose store has users of its own"
+        )
 
     @abstractmethod
     async def register(self, session: Session) -> Heartbeat:

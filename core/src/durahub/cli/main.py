@@ -28,7 +28,7 @@ HELP = """Durable workflows for Dapr Workflow SDKs, stored where you choose.
 
 
 def build_command(edition: Edition) -> click.Group:
-    """Return the whole command line of a build: `run`, `serve`, `backends`, `version`."""
+    """Return the whole command line of a build: `run`, `serve`, `backends`, `db`, `version`."""
     return _build_lazily(lambda: edition)
 
 
@@ -64,6 +64,9 @@ def _build_lazily(edition: Callable[[], Edition]) -> click.Group:
             "serve": LazyCommand("Run the sidecar by itself.", lambda: _serve(edition())),
             "backends": LazyCommand(
                 "Show which backends this build can use.", lambda: _backends(edition())
+            ),
+            "db": LazyCommand(
+                "Look after the store: its schema, and who may read.", lambda: _db(edition())
             ),
             "version": LazyCommand("Print what this build is.", lambda: _version(edition())),
         },
@@ -110,6 +113,12 @@ def _backends(edition: Edition) -> click.Command:
     from durahub.cli.backends import backends_group  # noqa: PLC0415 - slow to import
 
     return backends_group(edition)
+
+
+def _db(edition: Edition) -> click.Command:
+    from durahub.cli.db import db_group  # noqa: PLC0415 - slow to import
+
+    return db_group(edition)
 
 
 def _version(edition: Edition) -> click.Command:

@@ -26,6 +26,9 @@ _IDENTITY, _LISTENING, _WORKFLOWS, _LOGGING = "Application", "Listening", "Workf
 
 _MAX_PORT = 65535
 
+CONFIG_HELP = "Dapr Configuration file. Repeatable: later ones win, key by key."
+"""What every command says of `--config`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SidecarFlags:
@@ -170,7 +173,7 @@ _FLAGS = (
         "--config",
         multiple=True,
         metavar="FILE",
-        help="Dapr Configuration file. Repeatable: later ones win, key by key.",
+        help=CONFIG_HELP,
     ),
     section_option(
         _WORKFLOWS,

@@ -59,6 +59,8 @@ class Engine:
         self._backend = backend
         self._options = options
         self._clock = clock
+        wanted = options.session_time_to_live
+        self._time_to_live = backend.session_time_to_live if wanted is None else wanted
         self._session: Session | None = None
         self._dispatcher = Dispatcher(
             grace_s=options.worker_grace.total_seconds(),
@@ -229,7 +231,7 @@ class Engine:
         self._session = Session(
             session_id=SessionId(uuid.uuid4().hex),
             app_id=self._options.app_id,
-            time_to_live=self._options.session_time_to_live,
+            time_to_live=self._time_to_live,
             holder=f"{socket.gethostname()}, process {os.getpid()}",
             limits=self._options.limits,
         )
@@ -246,7 +248,7 @@ class Engine:
         return session_id
 
     async def _keep_session(self) -> None:
-        interval_s = self._options.session_time_to_live.total_seconds() / HEARTBEATS_PER_LIFE
+        interval_s = self._time_to_live.total_seconds() / HEARTBEATS_PER_LIFE
         backoff = Backoff(longest_s=interval_s)
         while True:
             try:

@@ -24,7 +24,8 @@ class EngineOptions:
         limits: How much may be in flight in all sidecars of the application together; needs a backend
             with the capability.
         max_message_bytes: Largest message to a worker; None: unlimited.
-        session_time_to_live: After this long without a heartbeat others may take over.
+        session_time_to_live: After this long without a heartbeat others may take over; None: as the
+            backend says.
         safety_poll: How long a lost hint may stay unnoticed.
         worker_grace: How long work waits for a worker in a sidecar that has none, before others may
             have it.
@@ -40,7 +41,7 @@ class EngineOptions:
     max_concurrent_activities: int | None = None
     limits: ClaimLimits = NO_LIMITS
     max_message_bytes: int | None = 4 * 1024 * 1024
-    session_time_to_live: timedelta = timedelta(seconds=30)
+    session_time_to_live: timedelta | None = None
     safety_poll: timedelta = timedelta(seconds=5)
     worker_grace: timedelta = timedelta(seconds=2)
     health_ping: timedelta = timedelta(seconds=30)

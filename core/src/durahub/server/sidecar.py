@@ -11,8 +11,8 @@ from typing import Self
 
 from durahub.backend import Backend
 from durahub.clock import SystemClock
-from durahub.config import Configuration, load_configuration, validate_store_configuration
-from durahub.edition import Edition, load, scan, select
+from durahub.config import Configuration, load_configuration
+from durahub.edition import Edition
 from durahub.engine import Engine, EngineOptions, RetentionPolicy
 from durahub.server.grpc_transport import GrpcServer
 from durahub.server.http_app import build_http_app
@@ -21,8 +21,9 @@ from durahub.server.interruption import Interruptible
 from durahub.server.limits import claim_limits, refuse_unsupported_limits
 from durahub.server.listening import usable_addresses
 from durahub.server.options import SidecarOptions
+from durahub.server.selection import select_backend
 from durahub.server.signals import stop_on_signals
-from durahub.server.status import BuildIdentity, core_version
+from durahub.server.status import BuildIdentity
 from durahub.server.taskhub_service import taskhub_routes
 
 _log = logging.getLogger("durahub.server")
@@ -154,22 +155,10 @@ class Sidecar:
         self._report_start(backend, clock.monotonic_s() - began_s)
 
     def _create_backend(self, configuration: Configuration) -> Backend:
-        verdict = select(
-            self._edition,
-            configuration.backend_type,
-            scan(),
-            location=configuration.backend_location,
+        backend, self._identity = select_backend(self._edition, configuration)
+        refuse_unsupported_limits(
+            configuration, self._identity.backend_type, backend.capabilities.limits
         )
-        plugin = load(verdict)
-        self._identity = BuildIdentity(
-            version=core_version(),
-            edition=self._edition.name,
-            backend_type=plugin.name,
-            backend_distribution=verdict.candidate.distribution,
-            backend_version=verdict.candidate.version,
-        )
-        backend = plugin.create(validate_store_configuration(plugin.settings, configuration))
-        refuse_unsupported_limits(configuration, plugin.name, backend.capabilities.limits)
         return backend
 
     def _engine_options(self, configuration: Configuration) -> EngineOptions:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 from durahub.backend import (
@@ -26,6 +26,7 @@ from durahub.backend import (
     InstancePage,
     InstanceQuery,
     InstanceView,
+    Migration,
     Operation,
     Room,
     SchemaStatus,
@@ -37,7 +38,7 @@ from durahub.backend import (
 from durahub.errors import BackendError, SchemaVersionError, TaskHubNotFoundError
 from durahub.types import InstanceKey, SessionId, TaskKey
 
-from durahub_postgres import queries, schema
+from durahub_postgres import admin, queries, schema
 from durahub_postgres.answers import applied_of, claims_of, tasks_of
 from durahub_postgres.batch import Batch
 from durahub_postgres.connections import Connections
@@ -79,6 +80,11 @@ class PostgresBackend(Backend):
         """Return which server, database and schema it is; never a user or a password."""
         return self._place.place
 
+    @property
+    def session_time_to_live(self) -> timedelta:
+        """How long a session may be silent, as the settings say."""
+        return timedelta(seconds=self._settings.session_time_to_live)
+
     # Life cycle
 
     async def open(self, services: BackendServices) -> None:
@@ -112,10 +118,7 @@ class PostgresBackend(Backend):
         if not self._settings.auto_migrate:
             await self._check_version()
             return
-        async with self._opened().lend() as connection:
-            if await schema.migrate(connection, self._place):
-                await self._opened().forget()
-        self._version = schema.current_version()
+        await self.migrate(lambda _: None)
 
     async def delete_hub(self) -> None:
         """Drop the schema with all that is in it."""
@@ -128,6 +131,31 @@ class PostgresBackend(Backend):
         """Return which version the schema has."""
         async with self._opened().lend() as connection:
             return await schema.status(connection, self._place)
+
+    async def pending_migrations(self) -> tuple[Migration, ...]:
+        """Return the migrations that the schema lacks, with their SQL."""
+        async with self._opened().lend() as connection:
+            pending = await schema.find_pending(connection, self._place)
+        return await asyncio.to_thread(self._described, pending)
+
+    async def migrate(self, report: Callable[[str], None]) -> None:
+        """Create the schema, or bring an older one up to date, also with `autoMigrate: false`."""
+        while (done := await self._migrate_next()) is not None:
+            await self._opened().forget()
+            report(done.name)
+        self._version = schema.current_version()
+
+    async def grant_reader(self, role: str) -> None:
+        """Let a role read the views; one that does not exist is created, without a login of its own."""
+        async with self._opened().lend() as connection:
+            await admin.grant_reader(connection, self._place, role)
+
+    async def _migrate_next(self) -> schema.Migration | None:
+        async with self._opened().lend() as connection:
+            return await schema.migrate_next(connection, self._place)
+
+    def _described(self, pending: tuple[schema.Migration, ...]) -> tuple[Migration, ...]:
+        return tuple(Migration(one.name, schema.script_of(one, self._place)) for one in pending)
 
     async def _check_version(self) -> None:
         found = (await self.schema_status()).found

@@ -71,7 +71,9 @@ def translate_errors(place: str) -> Iterator[None]:
         raise BackendUnavailableError(f"{place}: the server did not answer in time") from error
     except OSError as error:
         detail = error.strerror or type(error).__name__
-        raise BackendUnavailableError(f"{place}: the server can't be reached: {detail}") from error
+        raise BackendUnavailableError(
+            f"{place}: the server can't be reached: {detail}; check that it runs there, and the network"
+        ) from error
 
 
 def is_to_be_retried(error: asyncpg.PostgresError) -> bool:

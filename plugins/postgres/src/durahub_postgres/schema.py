@@ -132,27 +132,35 @@ async def status(connection: Connection, hub: Hub) -> SchemaStatus:
     return SchemaStatus(found=await find_version(connection, hub), current=current_version())
 
 
-async def migrate(connection: Connection, hub: Hub) -> tuple[Migration, ...]:
-    """Bring a task hub up to date, or create it; return what was done.
-
-    Each migration is a transaction of its own under a lock that all processes take, so several may call
-    this at the same time, and a crash is repaired by calling it again.
+async def find_pending(connection: Connection, hub: Hub) -> tuple[Migration, ...]:
+    """Return the migrations that a task hub lacks, all of them if there is none.
 
     Raises:
         SchemaVersionError: The schema is newer than this program.
         BackendCorruptionError: The schema holds something else.
     """
-    done: list[Migration] = []
-    while True:
-        async with connection.transaction():
-            await connection.execute(_LOCK, hub.schema)
-            found = await find_version(connection, hub)
-            require_known(hub, found)
-            if found == current_version():
-                return tuple(done)
-            migration = MIGRATIONS[found or 0]
-            await _carry_out(connection, hub, found or 0, migration)
-        done.append(migration)
+    found = await find_version(connection, hub)
+    require_known(hub, found)
+    return MIGRATIONS[found or 0 :]
+
+
+async def migrate_next(connection: Connection, hub: Hub) -> Migration | None:
+    """Carry out the first migration that a task hub lacks; return it, None if it lacks none.
+
+    It is one transaction under a lock that all processes take, so several may call this at the same time,
+    and a crash is repaired by calling it again.
+
+    Raises:
+        SchemaVersionError: The schema is newer than this program.
+        BackendCorruptionError: The schema holds something else.
+    """
+    async with connection.transaction():
+        await connection.execute(_LOCK, hub.schema)
+        pending = await find_pending(connection, hub)
+        if not pending:
+            return None
+        await _carry_out(connection, hub, current_version() - len(pending), pending[0])
+    return pending[0]
 
 
 async def _carry_out(connection: Connection, hub: Hub, found: int, migration: Migration) -> None:
@@ -168,6 +176,11 @@ async def _carry_out(connection: Connection, hub: Hub, found: int, migration: Mi
     await connection.execute(
         hub.sql("INSERT INTO {hub}.meta (version, name) VALUES ($1, $2)"), found + 1, migration.name
     )
+
+
+def script_of(migration: Migration, hub: Hub) -> str:
+    """Return the SQL of a migration, as it runs for a task hub."""
+    return "\n".join(hub.sql(read_sql(name)) for name in migration.files)
 
 
 def read_sql(name: str) -> str:

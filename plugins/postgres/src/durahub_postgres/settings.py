@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal, LiteralString
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from durahub.backend import BackendSettings
+from durahub.backend import DEFAULT_SESSION_TIME_TO_LIVE, BackendSettings
 from pydantic import AliasGenerator, ConfigDict, Field, SecretStr, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
@@ -49,6 +49,7 @@ class PostgresSettings(BackendSettings):
         pool_size: Most connections at the same time, besides the one that listens.
         statement_timeout: Seconds after which a statement is given up.
         connect_timeout: Seconds after which an attempt to connect is given up.
+        session_time_to_live: Seconds that a sidecar may be silent before others take over what it owns.
         auto_migrate: Whether `create_hub` creates and upgrades the schema; otherwise it only checks it.
         notifications: Whether sessions listen for what others leave. `auto`: unless a connection pooler
             is between, such as pgbouncer in transaction mode, behind which nobody can listen.
@@ -63,6 +64,9 @@ class PostgresSettings(BackendSettings):
     pool_size: Annotated[int, Field(ge=2, le=1000)] = 8
     statement_timeout: Seconds = 30.0
     connect_timeout: Seconds = 10.0
+    session_time_to_live: Annotated[float, Field(ge=1, le=3600)] = (
+        DEFAULT_SESSION_TIME_TO_LIVE.total_seconds()
+    )
     auto_migrate: bool = True
     notifications: Literal["auto", "on", "off"] = "auto"
 

@@ -25,6 +25,7 @@ from durahub.backend import (
     InstancePage,
     InstanceQuery,
     InstanceView,
+    Migration,
     Operation,
     Room,
     SchemaStatus,
@@ -103,6 +104,11 @@ class SqliteBackend(Backend):
     async def schema_status(self) -> SchemaStatus:
         """Return which schema version the file has."""
         return SchemaStatus(found=self._opened().version, current=schema.SCHEMA_VERSION)
+
+    async def pending_migrations(self) -> tuple[Migration, ...]:
+        """Return the steps to the current version, which are carried out as one."""
+        steps = range((self._opened().version or 0) + 1, schema.SCHEMA_VERSION + 1)
+        return tuple(Migration(f"schema version {step}", schema.script_of(step)) for step in steps)
 
     # Sessions
 

@@ -15,6 +15,7 @@ Decisions that the tables show:
 from __future__ import annotations
 
 import sqlite3
+from textwrap import dedent
 
 from durahub.errors import BackendCorruptionError, SchemaVersionError
 
@@ -220,6 +221,11 @@ def upgrade(connection: sqlite3.Connection, now: int, place: str) -> None:
         " WHERE schema_version <> excluded.schema_version",
         (SCHEMA_VERSION, now),
     )
+
+
+def script_of(version: int) -> str:
+    """Return the SQL of the step that leads to a version."""
+    return "\n".join(f"{dedent(statement).strip()};" for statement in _STEPS[version - 1])
 
 
 def index_names(connection: sqlite3.Connection, *, instances: bool, activities: bool) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from durahub.backend import NATIVE, Applied, Delivered, Hint, SchemaStatus
+from durahub.backend import NATIVE, Applied, Backend, Delivered, Hint, Migration, SchemaStatus
 from durahub.clock import EPOCH
 from durahub.errors import BackendError
 from durahub.testing.memory import MemoryBackend
@@ -129,6 +129,50 @@ async def each_backend_has_its_own_hub(original: Any, backend: Any, services: An
     if backend._store.users:
         backend._store = MemoryStore()
     await original(backend, services)
+
+
+@mutant(Backend, "pending_migrations", "LIF-02 LIF-15")
+async def nothing_is_ever_pending(original: Any, backend: Any) -> Any:
+    return ()
+
+
+@mutant(Backend, "pending_migrations", "LIF-16")
+async def all_is_always_pending(original: Any, backend: Any) -> Any:
+    return (Migration("schema version 1"),)
+
+
+@mutant(Backend, "pending_migrations", "LIF-15")
+async def looking_migrates(original: Any, backend: Any) -> Any:
+    pending = await original(backend)
+    await backend.create_hub()
+    return pending
+
+
+@mutant(Backend, "migrate", "LIF-15")
+async def migration_is_reported_and_not_done(original: Any, backend: Any, report: Any) -> None:
+    for migration in await backend.pending_migrations():
+        report(migration.name)
+
+
+@mutant(Backend, "migrate", "LIF-15")
+async def migration_is_done_and_not_reported(original: Any, backend: Any, report: Any) -> None:
+    await original(backend, lambda _: None)
+
+
+@mutant(Backend, "migrate", "LIF-16")
+async def migrate_starts_afresh(original: Any, backend: Any, report: Any) -> None:
+    await backend.delete_hub()
+    await original(backend, report)
+
+
+@mutant(Backend, "session_time_to_live", "LIF-17")
+def sessions_die_at_once(original: Any, backend: Any) -> timedelta:
+    return timedelta(0)
+
+
+@mutant(Backend, "session_time_to_live", "LIF-17")
+def time_to_live_is_known_when_open(original: Any, backend: Any) -> timedelta:
+    return timedelta(seconds=30 if backend._clock else 1)
 
 
 # Cancellation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 
 import pytest
 from durahub.backend import Backend, Delivered, EndedQuery, InstanceQuery
@@ -45,8 +46,15 @@ def hub_calls(backend: Backend, hub: Hub) -> list[Callable[[], Awaitable[object]
 
 def all_calls(backend: Backend, hub: Hub) -> list[Callable[[], Awaitable[object]]]:
     """Return one call of every method that needs an open backend."""
-    life = [backend.create_hub, backend.delete_hub, backend.schema_status, backend.now]
-    return [*life, *hub_calls(backend, hub)]
+    return [
+        backend.create_hub,
+        backend.delete_hub,
+        backend.schema_status,
+        backend.pending_migrations,
+        lambda: backend.migrate(lambda _: None),
+        backend.now,
+        *hub_calls(backend, hub),
+    ]
 
 
 async def outcomes(calls: list[Callable[[], Awaitable[object]]]) -> list[type[object]]:
@@ -216,3 +224,41 @@ class LifecycleRequirements:
         assert await hub.claim() == ()
         await other.apply(session.session_id, [turn(claimed, updated_at=UPDATED_AT)])
         assert (await hub.record(key("one"))).last_updated_at == UPDATED_AT
+
+    @requirement("LIF-15")
+    async def test_migrate_does_what_is_pending(self, hub: Hub) -> None:
+        """`migrate` carries out and reports what `pending_migrations`, changing nothing, has announced."""
+        await hub.backend.delete_hub()
+        names = [migration.name for migration in await hub.backend.pending_migrations()]
+        assert names
+        assert all(name and name.isprintable() for name in names)
+        assert (await hub.backend.schema_status()).found is None
+        reported: list[str] = []
+        await hub.backend.migrate(reported.append)
+        assert reported == names
+        status = await hub.backend.schema_status()
+        assert status.found == status.current
+        hub.session = await hub.join()
+        await hub.owned()
+
+    @requirement("LIF-16")
+    async def test_migrate_of_a_current_hub_does_nothing(self, hub: Hub) -> None:
+        """In a task hub of the current version nothing is pending, and `migrate` keeps all that is stored."""
+        claimed = await hub.owned()
+        before = await hub.rows(claimed.record.key)
+        assert await hub.backend.pending_migrations() == ()
+        reported: list[str] = []
+        await hub.backend.migrate(reported.append)
+        assert reported == []
+        assert await hub.rows(claimed.record.key) == before
+        await hub.commit(claimed)
+
+    @requirement("LIF-17")
+    async def test_session_time_to_live_is_known_before_open_and_stays(self, hub: Hub) -> None:
+        """`session_time_to_live` is positive, known before `open`, and stays the same."""
+        await hub.backend.close()
+        fresh = hub.harness.backend()
+        before = fresh.session_time_to_live
+        assert before > timedelta(0)
+        await hub.open(fresh)
+        assert fresh.session_time_to_live == before
