@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import grpc
 import grpc.aio
+from durahub.protocol import messages as pb
 
 from tests.chaos.workload import FLOWS, step
 from tests.e2e.processes import LogBook
@@ -33,6 +32,7 @@ class Replica:
         sidecar: The process.
         log: What it wrote.
         is_frozen: Whether it is stopped with SIGSTOP.
+        held: Turns that `hold` was given.
     """
 
     def __init__(self, number: int, setup: Setup, logs: LogBook) -> None:
@@ -40,7 +40,7 @@ class Replica:
         self.sidecar = Sidecar(setup, logs)
         self.log = self.sidecar.log
         self.is_frozen = False
-        self.executed = 0
+        self.held = 0
         self._channel = self._connect()
         self.client = Client(self._channel)
 
@@ -79,9 +79,21 @@ class Replica:
             # A worker whose sidecar dies ends with whatever that did to its calls.
             with suppress(grpc.aio.AioRpcError, ExceptionGroup):
                 await worker.run()
-            self.executed += len(worker.tasks)
             await channel.close()
             await asyncio.sleep(RECONNECT_S)
+
+    async def hold(self) -> None:
+        """Keep a worker connected that answers nothing, until cancelled."""
+
+        async def take(_: pb.WorkflowRequest) -> None:
+            self.held += 1
+
+        channel = self._connect()
+        try:
+            with suppress(grpc.aio.AioRpcError, ExceptionGroup):
+                await Worker(channel, raw=take).run()
+        finally:
+            await channel.close()
 
     def _connect(self) -> grpc.aio.Channel:
         options = (
@@ -97,9 +109,4 @@ class Replica:
 
 def setups(backend: str, store: Mapping[str, Any], directory: Path, count: int) -> Sequence[Setup]:
     """Return how to start `count` sidecars of one store."""
-    config = directory / "chaos.yaml"
-    setup = Setup.of(backend, directory)
-    document = json.loads(setup.config.read_text())
-    document["spec"]["workflow"]["storeConfiguration"] = dict(store)
-    config.write_text(json.dumps(document))
-    return [replace(setup, config=config) for _ in range(count)]
+    return [Setup.of(backend, directory, storeConfiguration=dict(store))] * count

@@ -34,8 +34,10 @@ def _ports() -> Iterator[int]:
 
 _free_ports = _ports()
 
+_OSS_BUILD = (str(Path(sys.executable).with_name("durahub")),)
 COMMANDS = {
-    "sqlite": (str(Path(sys.executable).with_name("durahub")),),
+    "sqlite": _OSS_BUILD,
+    "postgres": _OSS_BUILD,
     "memory": (sys.executable, str(HERE / "memory_build.py")),
 }
 

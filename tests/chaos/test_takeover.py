@@ -1,0 +1,69 @@
+"""How long work of a sidecar that was killed waits for another one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.postgres import postgres_store
+from tests.chaos.replicas import Replica, setups
+from tests.chaos.workload import Order
+from tests.e2e.processes import LogBook
+from tests.parity.client import Refused
+
+TIME_TO_LIVE_S = 3.0
+INSTANCES = 20
+
+
+@pytest.mark.timeout(120)
+async def test_work_of_a_killed_sidecar_is_taken_over_within_a_session_and_a_second(
+    tmp_path: Path,
+) -> None:
+    with postgres_store() as store:
+        configuration = {**store.configuration, "sessionTimeToLive": TIME_TO_LIVE_S}
+        logs = LogBook(tmp_path)
+        victim, heir = (
+            Replica(number, setup, logs)
+            for number, setup in enumerate(setups("postgres", configuration, tmp_path, 2))
+        )
+        try:
+            await asyncio.gather(victim.start(), heir.start())
+            took_s = await _take_over(victim, heir)
+        finally:
+            victim.kill()
+            heir.kill()
+    print(f"\ntake-over after SIGKILL: {took_s:.2f} s, time to live {TIME_TO_LIVE_S} s")
+    assert took_s < TIME_TO_LIVE_S + 1
+
+
+async def _take_over(victim: Replica, heir: Replica) -> float:
+    """Kill a sidecar with turns at a worker that never answers; return until the heir has done them all."""
+    orders = [Order(number) for number in range(0, 6 * INSTANCES, 6)]
+    async with asyncio.TaskGroup() as group:
+        silent = group.create_task(victim.hold())
+        calls = [group.create_task(_start(victim, order)) for order in orders]
+        async with asyncio.timeout(20):
+            while victim.held < INSTANCES:
+                await asyncio.sleep(0.01)
+        serving = group.create_task(heir.serve())
+        # The heir has seen the victim alive; from now on only its silence tells.
+        await asyncio.sleep(1)
+        victim.kill()
+        began_s = time.monotonic()
+        for order in orders:
+            state = await heir.client.finished(order.instance_id)
+            assert state.output.value == order.expected
+        took_s = time.monotonic() - began_s
+        for task in (silent, serving, *calls):
+            task.cancel()
+    return took_s
+
+
+async def _start(victim: Replica, order: Order) -> None:
+    # Its call ends with the sidecar.
+    with suppress(Refused):
+        await victim.client.start(order.name, order.instance_id, order.value)
