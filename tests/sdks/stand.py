@@ -16,6 +16,9 @@ from tests.sdks.installation import install
 
 CONNECTED_S = 60.0
 
+SOME_CONNECTIONS = 5
+"""As many as a worker may need that waits a second or so between its attempts."""
+
 
 class Stand:
     """A sidecar of its own with the applications of some families.

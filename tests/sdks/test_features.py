@@ -11,7 +11,8 @@ from tests.e2e.client import SdkError
 from tests.e2e.processes import pause, wait_until
 from tests.sdks.app import App
 from tests.sdks.families import Defect, each_family
-from tests.sdks.stand import Stand
+from tests.sdks.mixture import Mixture
+from tests.sdks.stand import SOME_CONNECTIONS, Stand
 
 
 @each_family()
@@ -172,3 +173,13 @@ def test_a_custom_status_is_seen_while_the_workflow_runs(stand: Stand) -> None:
     app.tell(instance_id, 2)
     assert app.wait(instance_id).result == "told"
     assert has_status("after ü")
+
+
+@each_family()
+def test_a_sidecar_that_starts_again_goes_on_where_it_was(stand: Stand) -> None:
+    before = stand.connections
+    mixture = Mixture(stand.app)
+    stand.restart_sidecar()
+    mixture.check(stand.app)
+    assert stand.app.run("sequence", 1) == 4
+    assert stand.connections - before <= SOME_CONNECTIONS
