@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 
 from durahub.backend import Backend, Deliver, InstanceQuery, InstanceRecord
 from durahub.engine.lane import StoreLane
-from durahub.errors import BackendUnavailableError
+from durahub.errors import BackendCorruptionError, BackendUnavailableError
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
+
+log = logging.getLogger("durahub.engine.stalled")
 
 
 class Retrials:
@@ -79,6 +82,8 @@ class Retrials:
             except BackendUnavailableError:
                 self._wake.set()
                 await asyncio.sleep(self._safety_poll_s)
+            except BackendCorruptionError as error:
+                log.warning("parked instances can't be listed", extra={"error": str(error)})
 
     async def _try_all(self) -> None:
         tried_before = list(self._tried)
@@ -93,11 +98,21 @@ class Retrials:
             for record in page.instances:
                 parked.add(record.key)
                 if self._tried.get(record.key) != (record.execution_id, record.history_length):
-                    await self._lane.write(Deliver(key=record.key, messages=(), expedite=True))
+                    await self._make_due(record)
             token = page.next_token
             if token is None:
                 self._forget(key for key in tried_before if key not in parked)
                 return
+
+    async def _make_due(self, record: InstanceRecord) -> None:
+        try:
+            await self._lane.write(Deliver(key=record.key, messages=(), expedite=True))
+        except BackendCorruptionError as error:
+            self.note(record, 0)
+            log.warning(
+                "parked instance can't be tried again",
+                extra={"instance_id": record.key.instance_id, "error": str(error)},
+            )
 
     def _forget(self, keys: Iterable[InstanceKey]) -> None:
         for key in keys:
