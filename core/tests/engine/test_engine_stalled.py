@@ -7,12 +7,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from durahub.backend import Deliver
 from durahub.engine import Engine
+from durahub.errors import BackendCorruptionError
 from durahub.protocol import messages as pb
 from durahub.testing import MemoryStore
 
 from . import making
-from .hub import SOON_S, WatchedBackend, finished, history, row, running, start, tell, until
+from .hub import (
+    FOR_EVER,
+    SOON_S,
+    WatchedBackend,
+    finished,
+    history,
+    row,
+    running,
+    start,
+    tell,
+    until,
+)
 from .worker import Turn, Workflow, waiting_for, working
 
 
@@ -122,3 +135,33 @@ async def test_sidecar_without_workers_tries_nothing() -> None:
         assert row(two, "a").record.revision == 2
         async with working(two, patched("a")):
             assert (await finished(two, "a")).output.value == "x"
+
+
+@pytest.mark.parametrize("where", ["list_instances", "apply"])
+async def test_damage_met_on_the_way_stops_neither_the_engine_nor_others(where: str) -> None:
+    backend = WatchedBackend()
+
+    async def damaged(name: str) -> None:
+        if name == where == "list_instances" and backend.calls[name] == met + 1:
+            raise BackendCorruptionError("the test")
+        if name == where == "apply" and any(
+            isinstance(operation, Deliver) and operation.key.instance_id == "bad"
+            for operation in backend.batches[-1]
+        ):
+            raise BackendCorruptionError("the test")
+
+    async with running(backend, safety_poll=FOR_EVER) as engine:
+        async with working(engine, waiting_for(1)):
+            await start(engine, "bad")
+            await start(engine, "good")
+        async with working(engine, without_version):
+            for name in ("bad", "good"):
+                await tell(engine, name, "go", name)
+                await until(lambda name=name: row(engine, name).record.parked_reason is not None)
+        met = backend.calls["list_instances"]
+        backend.before = damaged
+        async with working(engine, without_version):
+            await until(lambda: backend.calls["list_instances"] > met)
+        async with working(engine, waiting_for(1)):
+            assert (await finished(engine, "good")).output.value == "good"
+            assert (row(engine, "bad").record.parked_reason is None) == (where != "apply")

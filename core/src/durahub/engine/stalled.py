@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 
 from durahub.backend import Backend, Deliver, InstanceQuery, InstanceRecord
@@ -10,6 +11,8 @@ from durahub.engine.damage import report_damage
 from durahub.engine.lane import StoreLane
 from durahub.errors import BackendCorruptionError, BackendUnavailableError
 from durahub.types import AppId, ExecutionId, InstanceKey, RuntimeStatus
+
+log = logging.getLogger("durahub.engine.stalled")
 
 
 class Retrials:
@@ -96,17 +99,18 @@ class Retrials:
             for record in page.instances:
                 parked.add(record.key)
                 if self._tried.get(record.key) != (record.execution_id, record.history_length):
-                    await self._expedite(record.key)
+                    await self._make_due(record)
             token = page.next_token
             if token is None:
                 self._forget(key for key in tried_before if key not in parked)
                 return
 
-    async def _expedite(self, key: InstanceKey) -> None:
+    async def _make_due(self, record: InstanceRecord) -> None:
         try:
-            await self._lane.write(Deliver(key=key, messages=(), expedite=True))
+            await self._lane.write(Deliver(key=record.key, messages=(), expedite=True))
         except BackendCorruptionError as error:
-            report_damage(f"waking {key.instance_id!r}", error)
+            self.note(record, 0)
+            report_damage(f"waking {record.key.instance_id!r}", error)
 
     def _forget(self, keys: Iterable[InstanceKey]) -> None:
         for key in keys:
