@@ -77,14 +77,14 @@ class Sidecar:
         self._is_running = False
         await self.engine.close_streams()
         await self.engine.stop(0.5)
-        await self._disappear()
+        await self._disappear(last_answers_s=1)
 
     async def kill(self) -> None:
         """End as a crash would: nothing is given back, nobody is told."""
         self._is_running = False
         await kill(self.engine)
         await self.backend.close()
-        await self._disappear()
+        await self._disappear(last_answers_s=0)
 
     async def next_due(self) -> datetime | None:
         """Return when the store will wake an instance that nobody tells anything, if it ever will."""
@@ -135,9 +135,9 @@ class Sidecar:
         options = (*_CHANNEL_OPTIONS, ("grpc.primary_user_agent", user_agent))
         return grpc.aio.insecure_channel(f"127.0.0.1:{self.port}", options=options)
 
-    async def _disappear(self) -> None:
+    async def _disappear(self, *, last_answers_s: float) -> None:
         await self._channel.close()
-        await self._server.stop(0)
+        await self._server.stop(last_answers_s)
         await self._running.aclose()
 
 
