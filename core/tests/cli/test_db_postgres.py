@@ -7,6 +7,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,9 @@ def url(postgres_url: str) -> str:
 @pytest.fixture
 def config(tmp_path: Path, schema: str, url: str) -> Path:
     """A configuration that leaves the schema to an operator."""
-    return write_config(tmp_path, connectionString=url, schema=schema, autoMigrate=False)
+    return write_config(
+        tmp_path, connectionString=url, schema=schema, autoMigrate=False, sessionTimeToLive=7.5
+    )
 
 
 @pytest.fixture
@@ -110,11 +113,12 @@ def write_config(directory: Path, **store: object) -> Path:
     return path
 
 
-def test_an_operator_migrates_and_then_a_sidecar_starts(
+async def test_an_operator_migrates_and_then_a_sidecar_starts(
     db: Durahub,
     fail_to_serve: Callable[[], str],
     schema: str,
     start_and_stop: Callable[[], None],
+    sql: asyncpg.Connection[Any],
 ) -> None:
     message = fail_to_serve()
     assert "holds no task hub, and autoMigrate is off" in message
@@ -132,6 +136,8 @@ def test_an_operator_migrates_and_then_a_sidecar_starts(
     assert db("migrate").out.splitlines()[1:] == ["the schema was up to date already"]
     start_and_stop()
     assert db("status").code == 0
+    (session,) = await sql.fetch(f"SELECT time_to_live FROM {schema}.sessions")
+    assert session["time_to_live"] == timedelta(seconds=7.5)
 
 
 async def test_an_outdated_schema_stops_a_sidecar(
