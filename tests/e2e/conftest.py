@@ -13,6 +13,8 @@ from tests.e2e.stack import Launcher, Stack
 
 BACKENDS = ("sqlite", "memory")
 
+FindStack = Callable[[str, str, bool], Stack]
+
 
 @pytest.fixture(scope="session")
 def client_process(logs: LogBook) -> Iterator[ClientProcess]:
@@ -32,13 +34,13 @@ def launcher(client_process: ClientProcess, logs: LogBook) -> Iterator[Launcher]
 @pytest.fixture(scope="session")
 def shared_stacks(
     client_process: ClientProcess, logs: LogBook, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[[str, bool], Stack]]:
+) -> Iterator[FindStack]:
     """Stacks that tests share, because starting one takes longer than most tests."""
     with Launcher(client_process, logs) as launcher:
 
         @cache
-        def find(backend: str, with_worker: bool) -> Stack:  # noqa: FBT001 - the cache's key
-            stack = launcher.start(backend, tmp_path_factory.mktemp(backend))
+        def find(backend: str, server: str, with_worker: bool) -> Stack:  # noqa: FBT001 - the cache's key
+            stack = launcher.start(backend, tmp_path_factory.mktemp(backend), server=server)
             if with_worker:
                 launcher.connect_worker(stack.sidecar)
             return stack
@@ -53,9 +55,15 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def stack(backend: str, shared_stacks: Callable[[str, bool], Stack]) -> Stack:
+def server(backend: str, request: pytest.FixtureRequest) -> str:
+    """The URL of the server that the backend needs; empty if it needs none."""
+    return str(request.getfixturevalue("postgres_url")) if backend == "postgres" else ""
+
+
+@pytest.fixture
+def stack(backend: str, server: str, shared_stacks: FindStack) -> Stack:
     """A sidecar that has a worker all the time."""
-    return shared_stacks(backend, True)
+    return shared_stacks(backend, server, True)
 
 
 @pytest.fixture
@@ -71,9 +79,9 @@ def each_client(stack: Stack, request: pytest.FixtureRequest) -> Client:
 
 
 @pytest.fixture
-def bare_stack(backend: str, shared_stacks: Callable[[str, bool], Stack]) -> Stack:
+def bare_stack(backend: str, server: str, shared_stacks: FindStack) -> Stack:
     """A sidecar that has only the workers that a test adds."""
-    return shared_stacks(backend, False)
+    return shared_stacks(backend, server, False)
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
-"""What is in the SQLite backend's file, read without the backend."""
+"""What is in a backend's tables, read without the backend."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any, Protocol
 
+import asyncpg
 from durahub.protocol import messages as pb
 from durahub.types import TERMINAL_STATUSES
 
@@ -81,51 +85,87 @@ def _resolved_by(event: pb.HistoryEvent, kind: str) -> tuple[str, int] | None:
     return None
 
 
-def count_unfinished(path: Path) -> int:
+class Database(Protocol):
+    """Where a backend keeps its tables: the SQL backends name them alike."""
+
+    def read(self, query: str) -> Sequence[Mapping[str, Any]]:
+        """Return the rows that a query finds in what is committed."""
+        ...
+
+
+@dataclass(frozen=True)
+class SqliteFile:
+    """The file of the SQLite backend."""
+
+    path: Path
+
+    def read(self, query: str) -> Sequence[Mapping[str, Any]]:
+        with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True)) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(query)]
+
+
+@dataclass(frozen=True)
+class PostgresSchema:
+    """The schema of the Postgres backend."""
+
+    url: str
+    schema: str
+
+    def read(self, query: str) -> Sequence[Mapping[str, Any]]:
+        return asyncio.run(self._run(query))
+
+    def drop(self) -> None:
+        """Remove it, whoever still uses it. Idempotent."""
+        asyncio.run(self._run(f"DROP SCHEMA IF EXISTS {self.schema} CASCADE"))
+
+    async def _run(self, statement: str) -> list[dict[str, Any]]:
+        connection = await asyncpg.connect(
+            self.url, server_settings={"search_path": self.schema, "client_min_messages": "error"}
+        )
+        try:
+            return [dict(row) for row in await connection.fetch(statement)]
+        finally:
+            await connection.close()
+
+
+def count_unfinished(database: Database) -> int:
     """Return how many instances have not ended."""
     ended = ",".join(str(int(status)) for status in TERMINAL_STATUSES)
-    with _opened(path) as database:
-        (count,) = database.execute(
-            f"SELECT count(*) FROM instances WHERE status NOT IN ({ended})"
-        ).fetchone()
-    return int(count)
+    return _count(database, f"instances WHERE status NOT IN ({ended})")
 
 
-def count_rows(path: Path) -> dict[str, int]:
+def count_rows(database: Database) -> dict[str, int]:
     """Return how many rows there are of instances, by table."""
-    with _opened(path) as database:
-        return {
-            table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in ("instances", "payloads", "history", *WAITING_TABLES)
-        }
+    tables = ("instances", "payloads", "history", *WAITING_TABLES)
+    return {table: _count(database, table) for table in tables}
 
 
-def count_waiting(path: Path) -> dict[str, int]:
+def count_waiting(database: Database) -> dict[str, int]:
     """Return how much still waits to be done, by table."""
-    with _opened(path) as database:
-        return {
-            table: database.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
-            for table in WAITING_TABLES
-        }
+    return {table: _count(database, table) for table in WAITING_TABLES}
 
 
-def read_instances(path: Path) -> list[StoredInstance]:
+def read_instances(database: Database) -> list[StoredInstance]:
     """Return all instances with their histories."""
-    with _opened(path) as database:
-        rows = database.execute(
+    history = database.read("SELECT instance, seq, event FROM history ORDER BY instance, seq")
+    histories = {
+        instance: list(rows) for instance, rows in groupby(history, key=lambda row: row["instance"])
+    }
+    return [
+        _instance(row, histories.get(row["instance"], ()))
+        for row in database.read(
             "SELECT instance, instance_id, status, history_length FROM instances"
-        ).fetchall()
-        return [
-            _instance(row, database.execute(_HISTORY, (row["instance"],)).fetchall())
-            for row in rows
-        ]
+        )
+    ]
 
 
-_HISTORY = "SELECT seq, event FROM history WHERE instance = ? ORDER BY seq"
+def _count(database: Database, what: str) -> int:
+    (row,) = database.read(f"SELECT count(*) AS found FROM {what}")
+    return int(row["found"])
 
 
-def _instance(row: sqlite3.Row, history: Iterable[sqlite3.Row]) -> StoredInstance:
-    history = tuple(history)
+def _instance(row: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> StoredInstance:
     return StoredInstance(
         instance_id=row["instance_id"],
         status=row["status"],
@@ -133,10 +173,3 @@ def _instance(row: sqlite3.Row, history: Iterable[sqlite3.Row]) -> StoredInstanc
         positions=tuple(entry["seq"] for entry in history),
         events=tuple(pb.HistoryEvent.FromString(entry["event"]) for entry in history),
     )
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
-        database.row_factory = sqlite3.Row
-        yield database

@@ -8,11 +8,13 @@ import json
 import os
 import socket
 import sys
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.database import Database, PostgresSchema, SqliteFile
 from tests.e2e.processes import HERE, Child, LogBook, wait_until
 
 APP_ID = "e2e"
@@ -35,6 +37,7 @@ def _ports() -> Iterator[int]:
 _free_ports = _ports()
 
 _OSS_BUILD = (str(Path(sys.executable).with_name("durahub")),)
+
 COMMANDS = {
     "sqlite": _OSS_BUILD,
     "postgres": _OSS_BUILD,
@@ -49,30 +52,43 @@ class Setup:
     Attributes:
         backend: Its type.
         command: The build's command.
-        database: Where the backend keeps its file, if it does.
+        database: Where the backend keeps its tables; None if it has none.
         config: The Dapr configuration that selects it.
     """
 
     backend: str
     command: tuple[str, ...]
-    database: Path
+    database: Database | None
     config: Path
 
     @classmethod
-    def of(cls, backend: str, directory: Path, **workflow: Any) -> Setup:
-        """Prepare a backend of type `backend` that keeps what it keeps in `directory`.
+    def of(cls, backend: str, directory: Path, server: str = "", **workflow: Any) -> Setup:
+        """Prepare a backend of type `backend` that keeps what it keeps in `directory`, or on a server.
 
         Args:
             backend: Its type.
             directory: Where.
+            server: URL of the server that the backend `postgres` needs; it gets a schema of its own.
             workflow: More keys of `spec.workflow`.
         """
-        database = directory / "workflows.db"
-        store = {"connectionString": f"sqlite:///{database}"} if backend == "sqlite" else {}
+        database, store = _store_of(backend, directory, server)
         config = directory / "config.yaml"
         selected = {"backendType": backend, "storeConfiguration": store}
         config.write_text(json.dumps(_configuration({**selected, **workflow})))
         return cls(backend, COMMANDS[backend], database, config)
+
+
+def _store_of(backend: str, directory: Path, server: str) -> tuple[Database | None, dict[str, Any]]:
+    match backend:
+        case "sqlite":
+            path = directory / "workflows.db"
+            return SqliteFile(path), {"connectionString": f"sqlite:///{path}"}
+        case "postgres":
+            schema = f"e2e_{uuid.uuid4().hex}"
+            # What a killed sidecar owned is taken over after half of this time.
+            store = {"connectionString": server, "schema": schema, "sessionTimeToLive": 2}
+            return PostgresSchema(server, schema), store
+    return None, {}
 
 
 def _configuration(workflow: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.e2e.client import Client, ClientProcess
+from tests.e2e.database import PostgresSchema
 from tests.e2e.processes import HERE, Child, LogBook, wait_until
 from tests.e2e.sidecar import Setup, Sidecar
 
@@ -46,10 +47,18 @@ class Launcher:
         self._undo.close()
 
     def start(
-        self, backend: str, directory: Path, more_flags: Sequence[str] = (), **workflow: Any
+        self,
+        backend: str,
+        directory: Path,
+        more_flags: Sequence[str] = (),
+        server: str = "",
+        **workflow: Any,
     ) -> Stack:
         """Start a sidecar; the other arguments are those of `Setup.of`."""
-        sidecar = Sidecar(Setup.of(backend, directory, **workflow), self._logs, more_flags)
+        setup = Setup.of(backend, directory, server, **workflow)
+        if isinstance(setup.database, PostgresSchema):
+            self._undo.callback(setup.database.drop)
+        sidecar = Sidecar(setup, self._logs, more_flags)
         self._undo.callback(sidecar.kill)
         sidecar.start()
         return Stack(

@@ -7,6 +7,8 @@ import pytest
 from tests.e2e.client import Client
 from tests.e2e.processes import wait_until
 
+pytestmark = pytest.mark.parametrize("backend", ["sqlite", "memory", "postgres"], indirect=True)
+
 
 def test_activities_in_sequence_pass_results_on(client: Client) -> None:
     assert client.run("sequence", 1) == 4

@@ -8,26 +8,48 @@ import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pytest
+from durahub.cli.main import build_command, execute
+from durahub.edition import OSS
 
-Durahub = Callable[..., Any]
 
-WITHOUT_A_VERSION = "UPDATE meta SET schema_version = 0"
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Outcome]
 
 
 @pytest.fixture
-def db(durahub: Durahub, sqlite_config: Path) -> Callable[..., Any]:
+def durahub(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Call:
+    """Run the command inside this process, in a directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    command = build_command(OSS)
+
+    def call(*arguments: str) -> Outcome:
+        code = execute(command, list(arguments))
+        return Outcome(code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def db(durahub: Call, sqlite_config: Path) -> Call:
     """Run a command of `durahub db` on the file `hub.db`."""
 
-    def call(command: str, *arguments: str) -> Any:
+    def call(command: str, *arguments: str) -> Outcome:
         return durahub("db", command, "--config", sqlite_config.name, *arguments)
 
     return call
 
 
-def test_status_tells_what_is_missing_and_what_helps(db: Durahub) -> None:
+def test_status_tells_what_is_missing_and_what_helps(db: Call) -> None:
     outcome = db("status")
     assert (outcome.code, outcome.err) == (3, "")
     assert "store:   sqlite:hub.db\nbackend: sqlite (durahub-sqlite " in outcome.out
@@ -46,7 +68,7 @@ def test_status_tells_what_is_missing_and_what_helps(db: Durahub) -> None:
     }
 
 
-def test_plan_names_what_migrate_does_and_changes_nothing(db: Durahub) -> None:
+def test_plan_names_what_migrate_does_and_changes_nothing(db: Call) -> None:
     for _ in range(2):
         outcome = db("plan")
         assert (outcome.code, outcome.err) == (0, "")
@@ -60,7 +82,7 @@ def test_plan_names_what_migrate_does_and_changes_nothing(db: Durahub) -> None:
     assert "CREATE TABLE instances (" in migration["script"]
 
 
-def test_migrate_reports_what_it_does_and_may_be_repeated(db: Durahub) -> None:
+def test_migrate_reports_what_it_does_and_may_be_repeated(db: Call) -> None:
     first, second = db("migrate"), db("migrate")
     assert (first.code, first.err, second.code, second.err) == (0, "", 0, "")
     assert first.out.splitlines() == [
@@ -79,10 +101,10 @@ def test_migrate_reports_what_it_does_and_may_be_repeated(db: Durahub) -> None:
     assert json.loads(db("plan", "--json").out)["migrations"] == []
 
 
-def test_an_older_schema_is_told_with_both_versions(db: Durahub, tmp_path: Path) -> None:
+def test_an_older_schema_is_told_with_both_versions(db: Call, tmp_path: Path) -> None:
     db("migrate")
     with closing(sqlite3.connect(tmp_path / "hub.db")) as connection, connection:
-        connection.execute(WITHOUT_A_VERSION)
+        connection.execute("UPDATE meta SET schema_version = 0")
     outcome = db("status")
     assert outcome.code == 3
     assert "version 0, and this program needs 1; upgrade it with `durahub db migrate`" in (
@@ -90,14 +112,12 @@ def test_an_older_schema_is_told_with_both_versions(db: Durahub, tmp_path: Path)
     )
 
 
-@pytest.mark.parametrize("command", [["status"], ["plan"], ["migrate"]])
 def test_a_store_that_a_sidecar_uses_is_refused(
-    db: Durahub,
+    db: Call,
     spawn: Callable[[Sequence[str]], subprocess.Popen[str]],
     wait_until_ready: Callable[[int], None],
     free_port: int,
     sqlite_config: Path,
-    command: list[str],
 ) -> None:
     process = spawn(
         [
@@ -106,14 +126,15 @@ def test_a_store_that_a_sidecar_uses_is_refused(
         ]
     )
     wait_until_ready(free_port)
-    outcome = db(*command)
-    assert outcome.code == 2
-    assert outcome.err.startswith("durahub: error: ")
-    assert "hub.db is in use" in outcome.err
-    assert str(process.pid) in outcome.err
+    for command in ("status", "plan", "migrate"):
+        outcome = db(command)
+        assert outcome.code == 2
+        assert outcome.err.startswith("durahub: error: ")
+        assert "hub.db is in use" in outcome.err
+        assert str(process.pid) in outcome.err
 
 
-def test_a_store_without_roles_lets_nobody_read(db: Durahub) -> None:
+def test_a_store_without_roles_lets_nobody_read(db: Call) -> None:
     outcome = db("grant-reader", "bob")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith("durahub: error: sqlite:hub.db has no roles")
@@ -131,7 +152,7 @@ def test_a_store_without_roles_lets_nobody_read(db: Durahub) -> None:
     ],
 )
 def test_a_wrong_command_line_is_one_message(
-    durahub: Durahub, arguments: tuple[str, ...], message: str
+    durahub: Call, arguments: tuple[str, ...], message: str
 ) -> None:
     outcome = durahub("db", *arguments)
     assert (outcome.code, outcome.out) == (2, "")
@@ -140,7 +161,7 @@ def test_a_wrong_command_line_is_one_message(
 
 
 @pytest.mark.parametrize("command", ["status", "plan", "migrate", "grant-reader"])
-def test_help_tells_the_exit_codes(durahub: Durahub, command: str) -> None:
+def test_help_tells_the_exit_codes(durahub: Call, command: str) -> None:
     outcome = durahub("db", command, "--help")
     assert outcome.code == 0
     codes = outcome.out.partition("Exit codes:\n")[2]

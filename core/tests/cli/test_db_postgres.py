@@ -7,6 +7,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,17 +44,58 @@ def url(postgres_url: str) -> str:
 @pytest.fixture
 def config(tmp_path: Path, schema: str, url: str) -> Path:
     """A configuration that leaves the schema to an operator."""
-    return write_config(tmp_path, connectionString=url, schema=schema, autoMigrate=False)
+    return write_config(
+        tmp_path, connectionString=url, schema=schema, autoMigrate=False, sessionTimeToLive=7.5
+    )
 
 
 @pytest.fixture
-def db(durahub: Durahub, tmp_path: Path) -> Callable[..., Any]:
+def db(durahub: Durahub) -> Callable[..., Any]:
     """Run a command of `durahub db`; nothing of it may tell the password."""
 
     def call(command: str, *arguments: str) -> Any:
         outcome = durahub("db", command, "--config", "postgres.yaml", *arguments)
         assert SECRET not in outcome.out + outcome.err
         return outcome
+
+    return call
+
+
+@pytest.fixture
+def serve(config: Path, free_port: int) -> tuple[str, ...]:
+    """The command of a sidecar, its HTTP port last."""
+    return (
+        *("serve", "--app-id", "shop", "--config", config.name),
+        *("--dapr-grpc-port", "0", "--dapr-http-port", str(free_port)),
+    )
+
+
+@pytest.fixture
+def fail_to_serve(durahub: Durahub, serve: tuple[str, ...]) -> Callable[[], str]:
+    """Start a sidecar that has to be refused; return what it says."""
+
+    def call() -> str:
+        outcome = durahub(*serve)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert SECRET not in outcome.err
+        return str(outcome.err)
+
+    return call
+
+
+@pytest.fixture
+def start_and_stop(
+    spawn: Callable[[Sequence[str]], subprocess.Popen[str]],
+    wait_until_ready: Callable[[int], None],
+    serve: tuple[str, ...],
+) -> Callable[[], None]:
+    """Start a sidecar that has to become ready, and stop it well."""
+
+    def call() -> None:
+        process = spawn(serve)
+        wait_until_ready(int(serve[-1]))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
 
     return call
 
@@ -73,55 +115,39 @@ def write_config(directory: Path, **store: object) -> Path:
 
 async def test_an_operator_migrates_and_then_a_sidecar_starts(
     db: Durahub,
-    durahub: Durahub,
-    spawn: Callable[[Sequence[str]], subprocess.Popen[str]],
-    wait_until_ready: Callable[[int], None],
-    free_port: int,
-    config: Path,
+    fail_to_serve: Callable[[], str],
     schema: str,
+    start_and_stop: Callable[[], None],
+    sql: asyncpg.Connection[Any],
 ) -> None:
-    serve = (
-        *("serve", "--app-id", "shop", "--config", config.name),
-        *("--dapr-grpc-port", "0", "--dapr-http-port", str(free_port)),
-    )
-    refused = durahub(*serve)
-    assert (refused.code, refused.out) == (2, "")
-    assert "holds no task hub, and autoMigrate is off" in refused.err
-    assert "`durahub db migrate`" in refused.err
-    assert SECRET not in refused.err
-
+    message = fail_to_serve()
+    assert "holds no task hub, and autoMigrate is off" in message
+    assert "`durahub db migrate`" in message
     status = db("status")
     assert status.code == 3
     assert f"?schema={schema}\n" in status.out
-    assert db("plan").out.splitlines()[1] == "1. first version"
-    assert f'CREATE TABLE "{schema}".instances' in db("plan", "--script").out
-    assert db("status").code == 3
+    plan = db("plan", "--script")
+    assert plan.out.splitlines()[1] == "1. first version"
+    assert f'CREATE TABLE "{schema}".instances' in plan.out
 
     migrated = db("migrate")
     assert (migrated.code, migrated.err) == (0, "")
     assert migrated.out.splitlines()[1:] == ["done: first version", "the schema is up to date"]
     assert db("migrate").out.splitlines()[1:] == ["the schema was up to date already"]
+    start_and_stop()
     assert db("status").code == 0
-
-    process = spawn(serve)
-    wait_until_ready(free_port)
-    assert db("status").code == 0
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(10) == 0
+    (session,) = await sql.fetch(f"SELECT time_to_live FROM {schema}.sessions")
+    assert session["time_to_live"] == timedelta(seconds=7.5)
 
 
 async def test_an_outdated_schema_stops_a_sidecar(
-    db: Durahub, durahub: Durahub, config: Path, schema: str, sql: asyncpg.Connection[Any]
+    db: Durahub, fail_to_serve: Callable[[], str], schema: str, sql: asyncpg.Connection[Any]
 ) -> None:
     db("migrate")
     await sql.execute(f"UPDATE {schema}.meta SET version = 0")
-    refused = durahub(
-        *("serve", "--app-id", "shop", "--config", config.name),
-        *("--dapr-grpc-port", "0", "--dapr-http-port", "0"),
-    )
-    assert (refused.code, refused.out) == (2, "")
-    assert "has schema version 0, this program needs" in refused.err
-    assert "`durahub db migrate`" in refused.err
+    message = fail_to_serve()
+    assert "has schema version 0, this program needs" in message
+    assert "`durahub db migrate`" in message
     status = db("status")
     assert status.code == 3
     assert "version 0, and this program needs" in status.out
@@ -150,16 +176,19 @@ async def test_a_reader_may_read_the_views(
         await sql.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
-@pytest.mark.parametrize("command", ["status", "plan", "migrate"])
 @pytest.mark.parametrize(
-    ("url", "parts"),
+    ("command", "url", "parts"),
     [
-        (f"postgresql://u:{SECRET}@127.0.0.1:1/orders", ("127.0.0.1:1/orders", "check that it")),
-        (f"postgresql://u:{SECRET}@h/o?sslmod=require", ("postgres.yaml:", "not known here")),
+        (
+            "status",
+            f"postgresql://u:{SECRET}@127.0.0.1:1/orders",
+            ("127.0.0.1:1/orders", "check that it"),
+        ),
+        ("plan", f"postgresql://u:{SECRET}@h/o?sslmod=x", ("postgres.yaml:", "not known here")),
     ],
 )
 def test_a_store_that_can_not_be_used_is_told_with_place_and_remedy(
-    db: Durahub, tmp_path: Path, url: str, command: str, parts: tuple[str, ...]
+    db: Durahub, tmp_path: Path, command: str, url: str, parts: tuple[str, ...]
 ) -> None:
     write_config(tmp_path, connectionString=url)
     outcome = db(command)
@@ -169,25 +198,21 @@ def test_a_store_that_can_not_be_used_is_told_with_place_and_remedy(
 
 
 @pytest.mark.usefixtures("config")
-@pytest.mark.parametrize("command", ["status", "plan", "migrate"])
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("command", "damage", "message"),
     [
-        ("INSERT INTO {}.meta (version, name) VALUES (99, 'x')", "use the newer durahub-postgres"),
-        ("DELETE FROM {}.meta", "restore a backup"),
-        ("DROP TABLE {}.meta", "name a schema of its own"),
+        ("migrate", "CREATE TABLE {}.precious ()", "name a schema of its own"),
+        (
+            "status",
+            "CREATE TABLE {0}.sessions (); CREATE TABLE {0}.meta AS SELECT 99 AS version",
+            "use the newer durahub-postgres",
+        ),
     ],
 )
 async def test_a_schema_that_is_not_ours_is_left_alone(
-    db: Durahub,
-    schema: str,
-    sql: asyncpg.Connection[Any],
-    command: str,
-    damage: str,
-    message: str,
+    db: Durahub, schema: str, sql: asyncpg.Connection[Any], command: str, damage: str, message: str
 ) -> None:
-    db("migrate")
-    await sql.execute(damage.format(schema))
+    await sql.execute(f"CREATE SCHEMA {schema}; {damage.format(schema)}")
     outcome = db(command)
     assert outcome.code == 2
     assert f"?schema={schema}" in outcome.err
