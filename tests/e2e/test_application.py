@@ -13,6 +13,9 @@ from tests.e2e.client import Client
 from tests.e2e.stack import Launcher
 
 
+pytestmark = pytest.mark.parametrize("backend", ["sqlite", "memory", "postgres"], indirect=True)
+
+
 class Unwell(BaseHTTPRequestHandler):
     """Answers every health check with an error."""
 
@@ -37,7 +40,7 @@ def test_workflows_run_without_a_port_of_the_application(client: Client) -> None
 
 @pytest.mark.parity("top/unhealthy")
 def test_workflows_run_although_the_application_is_unwell(
-    backend: str, launcher: Launcher, tmp_path: Path, unwell_port: int
+    backend: str, server: str, launcher: Launcher, tmp_path: Path, unwell_port: int
 ) -> None:
     stack = launcher.start(
         backend,
@@ -46,6 +49,7 @@ def test_workflows_run_although_the_application_is_unwell(
             *("--app-port", str(unwell_port), "--enable-app-health-check"),
             *("--app-health-probe-interval", "1", "--app-health-threshold", "1"),
         ),
+        server=server,
     )
     launcher.connect_worker(stack.sidecar)
     assert stack.sync.run("sequence", 1) == 4
