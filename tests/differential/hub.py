@@ -48,17 +48,20 @@ class TickingClock(ManualClock):
         return super().now()
 
 
-async def observe(new_backend: Callable[[], Backend], program: list[Step]) -> list[Any]:
-    """Return what clients see after each step of a program."""
-    async with Hub.opened(new_backend) as hub:
+async def observe(
+    new_backend: Callable[[], Backend], program: list[Step], app_id: AppId
+) -> list[Any]:
+    """Return what clients of an application see after each step of a program."""
+    async with Hub.opened(new_backend, app_id) as hub:
         return [await hub.step(step) for step in program]
 
 
 class Hub:
     """One store with one sidecar and one worker at a time, on a clock that only the program moves."""
 
-    def __init__(self, new_backend: Callable[[], Backend]) -> None:
+    def __init__(self, new_backend: Callable[[], Backend], app_id: AppId) -> None:
         self._new_backend = new_backend
+        self._app_id = app_id
         self._clock = TickingClock()
         self._running = AsyncExitStack()
         self._engine: Engine
@@ -66,9 +69,9 @@ class Hub:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, new_backend: Callable[[], Backend]) -> AsyncIterator[Hub]:
+    async def opened(cls, new_backend: Callable[[], Backend], app_id: AppId) -> AsyncIterator[Hub]:
         """Start a hub, and stop it in the end."""
-        hub = cls(new_backend)
+        hub = cls(new_backend, app_id)
         await hub._start()
         try:
             yield hub
@@ -81,7 +84,7 @@ class Hub:
         return step, answer, await self._look()
 
     async def _start(self) -> None:
-        options = EngineOptions(app_id=AppId("shop"), worker_grace=timedelta(hours=1))
+        options = EngineOptions(app_id=self._app_id, worker_grace=timedelta(hours=1))
         self._engine = Engine(self._new_backend(), options, self._clock)
         await self._engine.start()
         self._running.push_async_callback(self._engine.stop, 1)
@@ -169,7 +172,9 @@ class Hub:
         async with asyncio.timeout(20):
             while quiet < QUIET_ROUNDS:
                 lane.look()
-                await asyncio.sleep(0.001)
+                # One look at a time: a store may take longer to answer than we to ask again.
+                while lane._look:
+                    await asyncio.sleep(0.001)
                 await lane.drain()
                 busy = any(workbench.holding()) or lane._look or lane._waiting
                 quiet = 0 if busy else quiet + 1

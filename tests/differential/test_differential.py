@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
+import uuid
+from collections.abc import Iterator
 
 import pytest
-from durahub.backend import Backend
-from durahub.testing import MemoryBackend, MemorySettings, MemoryStore
-from durahub_sqlite import SqliteBackend, SqliteSettings
+from durahub.types import AppId
 from hypothesis import HealthCheck, given, note, settings
 
 from tests.differential.flows import FLOWS
 from tests.differential.hub import observe
 from tests.differential.programs import Step, programs
+from tests.differential.stores import NewStore, on_memory, on_postgres, on_sqlite
 
 ANY_PROGRAM = programs(tuple(FLOWS))
 
 
-def on_memory() -> Callable[[], Backend]:
-    store = MemoryStore()
-    return lambda: MemoryBackend(MemorySettings(), store)
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def new_store(request: pytest.FixtureRequest) -> Iterator[NewStore]:
+    """The backend that is compared with memory."""
+    if request.param == "sqlite":
+        yield on_sqlite
+    else:
+        with on_postgres(request.getfixturevalue("postgres_url")) as on_it:
+            yield on_it
 
 
-def on_sqlite(directory: str) -> Callable[[], Backend]:
-    settings = SqliteSettings.model_validate(
-        {"connectionString": str(Path(directory) / "hub.db"), "synchronous": "normal"}
+def check(program: list[Step], new_store: NewStore) -> None:
+    # A store may serve several programs, so that each has an application of its own.
+    app_id = AppId(uuid.uuid4().hex)
+    expected, found = (
+        asyncio.run(_observe(store, program, app_id)) for store in (on_memory, new_store)
     )
-    return lambda: SqliteBackend(settings)
-
-
-def check(program: list[Step]) -> None:
-    expected = asyncio.run(observe(on_memory(), program))
-    with tempfile.TemporaryDirectory() as directory:
-        found = asyncio.run(observe(on_sqlite(directory), program))
     for step, (wanted, got) in enumerate(zip(expected, found, strict=True)):
-        note(f"step {step}: {program[step]}\n  memory: {wanted[1:]}\n  sqlite: {got[1:]}")
+        note(f"step {step}: {program[step]}\n  memory: {wanted[1:]}\n  the other: {got[1:]}")
         assert got == wanted, f"step {step}, {program[step]}"
+
+
+async def _observe(new_store: NewStore, program: list[Step], app_id: AppId) -> list[object]:
+    with new_store() as new_backend:
+        return await observe(new_backend, program, app_id)
 
 
 def quickly(examples: int) -> settings:
@@ -53,13 +56,15 @@ def quickly(examples: int) -> settings:
 @pytest.mark.timeout(300)
 @given(ANY_PROGRAM)
 @quickly(100)
-def test_sqlite_answers_as_memory_does(program: list[Step]) -> None:
-    check(program)
+def test_it_answers_as_memory_does(new_store: NewStore, program: list[Step]) -> None:
+    check(program, new_store)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 @given(ANY_PROGRAM)
 @quickly(2_000)
-def test_sqlite_answers_as_memory_does_in_thousands_of_programs(program: list[Step]) -> None:
-    check(program)
+def test_it_answers_as_memory_does_in_thousands_of_programs(
+    new_store: NewStore, program: list[Step]
+) -> None:
+    check(program, new_store)

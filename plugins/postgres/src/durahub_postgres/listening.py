@@ -77,10 +77,10 @@ class _Ear:
 
     def _hint_of(self, payload: str) -> Hint | None:
         kind, sender, app_id, instance_id = json.loads(payload)
-        if sender == self._number or app_id != self._app_id:
+        if sender == self._number:
             return None
         if kind == "work":
-            return WorkDue()
+            return WorkDue() if app_id == self._app_id else None
         return InstanceChanged(InstanceKey(AppId(from_stored(app_id)), from_stored(instance_id)))
 
     def _notified(self, *notification: object) -> None:

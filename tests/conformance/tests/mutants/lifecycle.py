@@ -9,7 +9,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from durahub.backend import NATIVE, Applied, Backend, Delivered, Hint, Migration, SchemaStatus
+from durahub.backend import (
+    NATIVE,
+    Applied,
+    Backend,
+    Delivered,
+    Hint,
+    Migration,
+    SchemaStatus,
+    WorkDue,
+)
 from durahub.clock import EPOCH
 from durahub.errors import BackendError
 from durahub.testing.memory import MemoryBackend
@@ -279,6 +288,15 @@ async def ends_are_told_only_of_owners(original: Any, backend: Any, session_id: 
         await original(backend, session_id)
     else:
         backend._store.end(session_id)
+
+
+@mutant(Listeners, "listen", "HNT-08")
+async def changes_are_told_only_to_the_own_application(
+    original: Any, listeners: Any, session: Any
+) -> Any:
+    async for hint in original(listeners, session):
+        if hint == WorkDue() or hint.key.app_id == session.app_id:
+            yield hint
 
 
 @mutant(MemoryBackend, "wakeups", "HNT-03")

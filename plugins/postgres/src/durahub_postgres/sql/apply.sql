@@ -618,9 +618,10 @@ BEGIN
     PERFORM {hub}.tell(me.session, 'work', q.app_id, NULL)
     FROM (SELECT DISTINCT a.app_id FROM unnest(left_apps) AS a(app_id)) AS q
     WHERE q.app_id = ANY (others);
-    PERFORM {hub}.tell(me.session, 'changed', (i[q.key]).app_id, (i[q.key]).instance_id)
+    -- Whatever its application: others may wait for instances of ours. Nobody waits for what is new.
+    PERFORM {hub}.tell(me.session, 'changed', (p_keys[q.key]).app_id, (p_keys[q.key]).instance_id)
     FROM generate_series(1, n) AS q(key)
-    WHERE was[q.key] <> (i[q.key]).status AND (i[q.key]).app_id = ANY (others);
+    WHERE was[q.key] IS NOT NULL AND was[q.key] IS DISTINCT FROM (i[q.key]).status;
   END IF;
 
   RETURN QUERY

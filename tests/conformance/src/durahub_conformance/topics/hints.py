@@ -150,3 +150,17 @@ class HintRequirements:
 
         listener = await hub.join()
         assert await is_told(hub, listener, lambda hint: isinstance(hint, WorkDue), act)
+
+    @requirement("HNT-08", needs="hints")
+    async def test_changes_are_told_to_every_application(self, hub: Hub) -> None:
+        """A session is told when the status of an instance of another application changes."""
+        await hub.create("one")
+        states = [RuntimeStatus.RUNNING, RuntimeStatus.SUSPENDED]
+
+        async def act(number: int) -> None:
+            claimed = await hub.claim_one()
+            await hub.commit(claimed, consumed=(), status=states[number % 2])
+
+        wanted = InstanceChanged(key("one"))
+        listener = await hub.join(app_id=OTHER_APP)
+        assert await is_told(hub, listener, lambda hint: hint == wanted, act)
