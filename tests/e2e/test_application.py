@@ -12,7 +12,6 @@ import pytest
 from tests.e2e.client import Client
 from tests.e2e.stack import Launcher
 
-
 pytestmark = pytest.mark.parametrize("backend", ["sqlite", "memory", "postgres"], indirect=True)
 
 
