@@ -103,17 +103,24 @@ async def test_gap_in_history_names_the_instance_and_spares_others(
     assert history.events == events
 
 
-@pytest.mark.parametrize(
-    "harm",
-    [
-        "UPDATE instances SET tags = 'no json' WHERE instance = 1",
-        "UPDATE instances SET created_at = 9000000000000000000 WHERE instance = 1",
-        "UPDATE instances SET name = CAST(x'ff' AS TEXT) WHERE instance = 1",
-    ],
-)
-async def test_damaged_row_is_reported_and_spares_others(hub: Any, make: Any, harm: str) -> None:
+@pytest.mark.parametrize("harm", ["tags = 'no json'", "last_updated_at = 9000000000000000000"])
+async def test_damaged_row_is_shown_as_stalled_with_the_reason(
+    hub: Any, make: Any, harm: str
+) -> None:
     await hub.apply(make.creation("damaged"), make.creation("sound"))
-    damage(hub, harm)
+    damage(hub, f"UPDATE instances SET {harm} WHERE instance = 1")
+    (view,) = await hub.backend.get([make.key("damaged")])
+    page = await hub.backend.list_instances(InstanceQuery(app_id=make.app))
+    assert {record.key for record in page.instances} == {make.key("damaged"), make.key("sound")}
+    for record in (view.record, *page.instances):
+        is_damaged = record.key == make.key("damaged")
+        assert (record.status is RuntimeStatus.STALLED) is is_damaged
+        assert ("does not decode" in (record.parked_reason or "")) is is_damaged
+
+
+async def test_text_that_is_no_text_is_reported_and_spares_others(hub: Any, make: Any) -> None:
+    await hub.apply(make.creation("damaged"), make.creation("sound"))
+    damage(hub, "UPDATE instances SET name = CAST(x'ff' AS TEXT) WHERE instance = 1")
     with pytest.raises(BackendCorruptionError):
         await hub.backend.get([make.key("damaged")])
     assert (await hub.backend.get([make.key("sound")]))[0] is not None

@@ -296,7 +296,11 @@ class Backend(ABC):
     async def get(
         self, keys: Sequence[InstanceKey], *, payloads: bool = False
     ) -> tuple[InstanceView | None, ...]:
-        """Return the instances in the order of `keys`, None for those that do not exist; one snapshot."""
+        """Return the instances in the order of `keys`, None for those that do not exist; one snapshot.
+
+        One whose record does not decode is shown as STALLED with the reason, as far as the store can tell
+        whose it is; so it is in `list_instances`.
+        """
 
     @abstractmethod
     async def history(self, keys: Sequence[InstanceKey]) -> tuple[InstanceHistory | None, ...]:

@@ -31,6 +31,7 @@ from durahub_sqlite.rows import (
     InstanceRow,
     payloads_of,
     record_of,
+    shown_record_of,
 )
 
 FIND_WITH_PAYLOADS = f"""
@@ -79,7 +80,8 @@ def get(
     for columns in run_rows(connection, FIND_WITH_PAYLOADS if payloads else FIND_INSTANCES, keys):
         row = InstanceRow(*columns[:width])
         found[row.key] = InstanceView(
-            record=record_of(row), payloads=payloads_of(columns[width:]) if payloads else None
+            record=shown_record_of(row),
+            payloads=payloads_of(columns[width:]) if payloads else None,
         )
     return tuple(found.get(key) for key in keys)
 
@@ -120,7 +122,7 @@ def list_instances(connection: sqlite3.Connection, query: InstanceQuery) -> Inst
     page = rows[: query.page_size]
     more = len(rows) > len(page)
     return InstancePage(
-        instances=tuple(record_of(row) for row in page),
+        instances=tuple(shown_record_of(row) for row in page),
         next_token=f"{page[-1].created_at}.{page[-1].instance}" if more else None,
     )
 

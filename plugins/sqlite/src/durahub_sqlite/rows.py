@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Any
 
 from durahub.backend import InstanceRecord, ParentLink, Payloads
-from durahub.clock import END_OF_TIME, from_micros, to_micros
+from durahub.clock import END_OF_TIME, EPOCH, from_micros, to_micros
 from durahub.errors import BackendCorruptionError
 from durahub.types import TERMINAL_STATUSES, AppId, ExecutionId, InstanceKey, RuntimeStatus
 
@@ -132,6 +132,29 @@ def record_of(row: InstanceRow) -> InstanceRecord:
             f"the row of instance {row.instance_id!r} of app {row.app_id!r} does not decode: {error};"
             " restore a backup, or purge the instance by force"
         ) from error
+
+
+def shown_record_of(row: InstanceRow) -> InstanceRecord:
+    """Return the record, or what is left to show of one that does not decode: STALLED, with the reason."""
+    try:
+        return record_of(row)
+    except BackendCorruptionError as error:
+        return InstanceRecord(
+            key=row.key,
+            name=str(row.name),
+            execution_id=ExecutionId(str(row.execution_id)),
+            status=RuntimeStatus.STALLED,
+            created_at=_moment_or_epoch(row.created_at),
+            last_updated_at=_moment_or_epoch(row.last_updated_at),
+            parked_reason=str(error),
+        )
+
+
+def _moment_or_epoch(micros: int) -> datetime:
+    try:
+        return from_micros(micros)
+    except (TypeError, OverflowError):
+        return EPOCH
 
 
 def payloads_of(columns: Sequence[Any]) -> Payloads:
