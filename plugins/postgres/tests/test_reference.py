@@ -10,7 +10,6 @@ import pytest
 from durahub.backend import BackendServices, Room
 from durahub.errors import SessionFencedError
 from durahub.testing import ManualClock, MemoryBackend, MemorySettings
-from durahub_postgres import schema as schemas
 
 from ...sqlite.tests.test_reference import (  # noqa: TID252 - one script for every backend
     Script,
@@ -23,25 +22,20 @@ STEPS = 60
 SEEDS = [*range(6), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(6, 200))]
 
 CLOCK = """
-CREATE TABLE {hub}.hands (now timestamptz NOT NULL);
-CREATE FUNCTION {hub}.test_clock() RETURNS timestamptz
-LANGUAGE sql AS 'SELECT now FROM {hub}.hands';
+CREATE TABLE hub.hands (now timestamptz NOT NULL);
+CREATE OR REPLACE FUNCTION hub.hub_now() RETURNS timestamptz
+LANGUAGE sql VOLATILE AS 'SELECT now FROM hub.hands';
+CREATE OR REPLACE FUNCTION hub.hub_up_since() RETURNS timestamptz
+LANGUAGE sql VOLATILE AS $$SELECT timestamptz '-infinity'$$;
 """
 
 
 @pytest.fixture
-async def backend(new_backend: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+async def backend(new_backend: Callable[..., Any], sql: Any, schema: str) -> Any:
     """A task hub whose clock is a table, so that both backends live at the same time."""
-    read = schemas.read_sql
-
-    def read_with_clock(name: str) -> str:
-        text = read(name).replace("clock_timestamp()", "{hub}.test_clock()")
-        text = text.replace("pg_postmaster_start_time()", "'-infinity'")
-        return CLOCK + text if name == "tables.sql" else text
-
-    monkeypatch.setattr(schemas, "read_sql", read_with_clock)
     made = await new_backend()
     await made.create_hub()
+    await sql.execute(CLOCK.replace("hub.", f"{schema}."))
     return made
 
 
