@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -39,20 +40,22 @@ async def backend(new_backend: Callable[..., Any], sql: Any, schema: str) -> Any
     return made
 
 
+@pytest.mark.parametrize("limited", [False, True], ids=["free", "limited"])
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_same_answers_as_the_reference(
-    seed: int, backend: Any, make: Any, sql: Any, schema: str
+    backend: Any, make: Any, sql: Any, schema: str, *, seed: int, limited: bool
 ) -> None:
     clock = ManualClock()
-    script = Script(seed, clock, make)
+    script = Script(seed, clock, make, limited=limited)
     reference = MemoryBackend(MemorySettings())
     await reference.open(BackendServices(clock=clock))
     await reference.create_hub()
     backends = (backend, reference)
     await sql.execute(f"INSERT INTO {schema}.hands VALUES ($1)", clock.now())
     session = make.session
+    first = script.registration(session)
     for one in backends:
-        await one.register(make.registration())
+        await one.register(first)
     for step in range(STEPS):
         clock.advance(timedelta(seconds=script.random.randrange(5)))
         await sql.execute(f"UPDATE {schema}.hands SET now = $1", clock.now())
@@ -68,7 +71,8 @@ async def test_same_answers_as_the_reference(
             for one in backends:
                 await one.release_except(session, *named)
         if script.random.random() < 0.1:
-            successor = make.registration(f"s{step}", life_s=script.random.choice([1, 1000]))
+            life = timedelta(seconds=script.random.choice([1, 1000]))
+            successor = replace(script.registration(f"s{step}"), time_to_live=life)
             fenced = [(await one.register(successor)).fenced for one in backends]
             assert fenced[0] == fenced[1]
             if session not in fenced[0]:
