@@ -173,7 +173,7 @@ class Hub:
             while quiet < QUIET_ROUNDS:
                 lane.look()
                 # One look at a time: a store may take longer to answer than we to ask again.
-                while lane._look:  # noqa: ASYNC110 -- nothing tells of it
+                while lane._look:  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(0.001)
                 await lane.drain()
                 busy = any(workbench.holding()) or lane._look or lane._waiting

@@ -103,7 +103,7 @@ async def test_session_alone_tells_nobody(hub: Any, make: Any, notified: list[st
     assert notified == []
 
 
-async def test_other_applications_are_told_of_their_own_work_only(
+async def test_other_applications_are_told_of_their_own_work_and_of_all_changes(
     hub: Any, make: Any, new_backend: Callable[..., Any]
 ) -> None:
     other = AppId("other")
@@ -117,7 +117,8 @@ async def test_other_applications_are_told_of_their_own_work_only(
         (claimed,) = (await hub.backend.claim_instances(make.session, 10)).instances
         tasks = (make.task(claimed, 1), make.task(claimed, 2, other))
         await hub.apply(make.turn(claimed, activities=tasks))
-        assert await hear(heard) == WorkDue()
+        changed = InstanceChanged(make.key("mine"))
+        assert {await hear(heard), await hear(heard)} == {WorkDue(), changed}
         assert heard.empty()
 
 
@@ -135,11 +136,16 @@ async def test_freed_place_is_told_to_who_has_limits(
     limited = await new_backend()
     limits = ClaimLimits(instances=ClaimLimit(total=1))
     await limited.register(make.registration("limited", limits=limits))
-    (claimed,) = await hub.start(make.creation("one"))
+    one, two = await hub.start(make.creation("one"), make.creation("two"))
+    await hub.apply(make.creation("three"), room=Room())
     async with listening(limited, "limited") as heard:
         await settle(hub)
-        await hub.apply(make.turn(claimed, status=RuntimeStatus.COMPLETED))
+        await hub.apply(make.turn(one, status=RuntimeStatus.COMPLETED))
         assert {type(await hear(heard)), type(await hear(heard))} == {WorkDue, InstanceChanged}
+        await hub.start(make.delivery("three"))
+        await hub.apply(make.turn(two, status=RuntimeStatus.COMPLETED))
+        assert await hear(heard) == InstanceChanged(make.key("two"))
+        assert heard.empty()  # nothing waits for the place
 
 
 async def test_lost_connection_comes_back_with_a_hint(hub: Any, make: Any, peer: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 from durahub.backend import BackendServices, Room
 from durahub.errors import SessionFencedError
 from durahub.testing import ManualClock, MemoryBackend, MemorySettings
-from durahub_postgres import schema as schemas
 
 from ...sqlite.tests.test_reference import (  # noqa: TID252 - one script for every backend
     Script,
@@ -23,42 +23,39 @@ STEPS = 60
 SEEDS = [*range(6), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(6, 200))]
 
 CLOCK = """
-CREATE TABLE {hub}.hands (now timestamptz NOT NULL);
-CREATE FUNCTION {hub}.test_clock() RETURNS timestamptz
-LANGUAGE sql AS 'SELECT now FROM {hub}.hands';
+CREATE TABLE hub.hands (now timestamptz NOT NULL);
+CREATE OR REPLACE FUNCTION hub.hub_now() RETURNS timestamptz
+LANGUAGE sql VOLATILE AS 'SELECT now FROM hub.hands';
+CREATE OR REPLACE FUNCTION hub.hub_up_since() RETURNS timestamptz
+LANGUAGE sql VOLATILE AS $$SELECT timestamptz '-infinity'$$;
 """
 
 
 @pytest.fixture
-async def backend(new_backend: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+async def backend(new_backend: Callable[..., Any], sql: Any, schema: str) -> Any:
     """A task hub whose clock is a table, so that both backends live at the same time."""
-    read = schemas.read_sql
-
-    def read_with_clock(name: str) -> str:
-        text = read(name).replace("clock_timestamp()", "{hub}.test_clock()")
-        text = text.replace("pg_postmaster_start_time()", "'-infinity'")
-        return CLOCK + text if name == "tables.sql" else text
-
-    monkeypatch.setattr(schemas, "read_sql", read_with_clock)
     made = await new_backend()
     await made.create_hub()
+    await sql.execute(CLOCK.replace("hub.", f"{schema}."))
     return made
 
 
+@pytest.mark.parametrize("limited", [False, True], ids=["free", "limited"])
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_same_answers_as_the_reference(
-    seed: int, backend: Any, make: Any, sql: Any, schema: str
+    backend: Any, make: Any, sql: Any, schema: str, *, seed: int, limited: bool
 ) -> None:
     clock = ManualClock()
-    script = Script(seed, clock, make)
+    script = Script(seed, clock, make, limited=limited)
     reference = MemoryBackend(MemorySettings())
     await reference.open(BackendServices(clock=clock))
     await reference.create_hub()
     backends = (backend, reference)
     await sql.execute(f"INSERT INTO {schema}.hands VALUES ($1)", clock.now())
     session = make.session
+    first = script.registration(session)
     for one in backends:
-        await one.register(make.registration())
+        await one.register(first)
     for step in range(STEPS):
         clock.advance(timedelta(seconds=script.random.randrange(5)))
         await sql.execute(f"UPDATE {schema}.hands SET now = $1", clock.now())
@@ -74,7 +71,8 @@ async def test_same_answers_as_the_reference(
             for one in backends:
                 await one.release_except(session, *named)
         if script.random.random() < 0.1:
-            successor = make.registration(f"s{step}", life_s=script.random.choice([1, 1000]))
+            life = timedelta(seconds=script.random.choice([1, 1000]))
+            successor = replace(script.registration(f"s{step}"), time_to_live=life)
             fenced = [(await one.register(successor)).fenced for one in backends]
             assert fenced[0] == fenced[1]
             if session not in fenced[0]:

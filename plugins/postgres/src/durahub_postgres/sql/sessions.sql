@@ -1,9 +1,13 @@
 -- Who may write. A session's row is its fence: every write and claim holds it with KEY SHARE, and whoever
 -- ends the session takes it with FOR UPDATE, so that no write of an ended session commits.
 
--- The store's clock. All of the task hub asks here, so that a test may put a clock of its own in its place.
+-- The store's clock, and since when it runs without a break. All of the task hub asks here, so that tests
+-- may put a clock of their own in the place of the server's.
 CREATE FUNCTION {hub}.hub_now() RETURNS timestamptz
 LANGUAGE sql VOLATILE AS $function$ SELECT clock_timestamp() $function$;
+
+CREATE FUNCTION {hub}.hub_up_since() RETURNS timestamptz
+LANGUAGE sql VOLATILE AS $function$ SELECT pg_postmaster_start_time() $function$;
 
 CREATE FUNCTION {hub}.alive(p_session_id text) RETURNS {hub}.sessions
 LANGUAGE plpgsql AS $function$
@@ -80,7 +84,7 @@ BEGIN
   FOR other IN
     SELECT * FROM {hub}.sessions WHERE ended_at IS NULL AND session <> p_fencer ORDER BY session
   LOOP
-    silence := {hub}.hub_now() - greatest(other.beat_at, pg_postmaster_start_time());
+    silence := {hub}.hub_now() - greatest(other.beat_at, {hub}.hub_up_since());
     CONTINUE WHEN silence <= other.time_to_live AND NOT (
       other.guarded AND silence > other.time_to_live / 2
       AND pg_try_advisory_xact_lock({hub}.guard_class(), {hub}.guard_key(other.session)));
