@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 MEMBERS := . core plugins/postgres plugins/sqlite tests/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long parity lint format proto constraints sdk-pins clean
+.PHONY: help install demo bench test test-long parity lint format proto constraints sdk-pins clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,9 @@ test: $(STAMP) ## Run the tests
 
 test-long: $(STAMP) ## Run the tests with their long forms
 	$(BIN)/python -m pytest -n 2 --long --override-ini faulthandler_timeout=3600
+
+bench: $(STAMP) ## Measure sidecars on real stores, in less than five minutes
+	$(BIN)/python -m tests.benchmarks
 
 parity: $(STAMP) ## Run the tests of parity with Dapr and write docs/reference/parity.md
 	$(BIN)/python -m pytest -n 2 -m parity --parity-page

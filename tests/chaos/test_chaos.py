@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.postgres import PostgresStore, postgres_store
 from tests.chaos.replicas import Replica, setups
 from tests.chaos.run import Chaos
+from tests.e2e.postgres import PostgresStore, postgres_store
 from tests.e2e.processes import LogBook
 
 REPLICAS = 3

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.postgres import postgres_store
 from tests.chaos.replicas import Replica, setups
 from tests.chaos.workload import Order
+from tests.e2e.postgres import postgres_store
 from tests.e2e.processes import LogBook
 from tests.parity.client import Refused
 

@@ -1,4 +1,4 @@
-"""A way to the server that counts how often a client waits for it."""
+"""A way to the server that counts what clients send, and how often they wait."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class Relay:
     server: str
     url: str
     round_trips: int = 0
+    statements: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         server_reader, server_writer = await asyncio.open_unix_connection(self.server)
@@ -28,6 +29,8 @@ class Relay:
                 group.create_task(self._forward(reader, server_writer))
                 group.create_task(self._back(server_reader, writer))
         except* (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
             writer.close()
             server_writer.close()
 
@@ -36,6 +39,8 @@ class Relay:
             sent = await message(reader)
             # Query, Sync and Flush: after these a client waits.
             self.round_trips += sent[:1] in (b"Q", b"S", b"H")
+            # Query and Execute.
+            self.statements += sent[:1] in (b"Q", b"E")
             writer.write(sent)
 
     async def _back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,6 +57,14 @@ async def relay(url: str, directory: Path) -> AsyncIterator[Relay]:
         f"{host}/.s.PGSQL.{parsed.port or 5432}",
         f"postgresql://postgres@/postgres?host={directory}",
     )
-    serving = await asyncio.start_unix_server(made.serve, directory / ".s.PGSQL.5432")
-    yield made
-    serving.close()
+    async with asyncio.TaskGroup() as group:
+        connections: list[asyncio.Task[None]] = []
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.append(group.create_task(made.serve(reader, writer)))
+
+        serving = await asyncio.start_unix_server(accept, directory / ".s.PGSQL.5432")
+        yield made
+        serving.close()
+        for connection in connections:
+            connection.cancel()

@@ -1,4 +1,4 @@
-"""A Postgres server of its own for a run of chaos, and what can be done to it."""
+"""A Postgres server that tests or benchmarks have for themselves, and what can be done to it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PostgresStore:
     @property
     def configuration(self) -> Mapping[str, Any]:
         """What goes into `storeConfiguration`, except for how long sessions may be silent."""
-        return {"connectionString": self.url, "schema": "chaos", "poolSize": 4}
+        return {"connectionString": self.url, "poolSize": 4}
 
     @property
     def faults(self) -> Mapping[str, Any]:
@@ -93,7 +93,7 @@ def _is_alive(pid: int) -> bool:
 def postgres_store() -> Iterator[PostgresStore]:
     """Run a server, and remove it in the end."""
     # Not in pytest's own directory: as root the server runs as another user, who may not go there.
-    data = Path(tempfile.gettempdir()) / f"durahub-chaos-{uuid.uuid4().hex}"
+    data = Path(tempfile.gettempdir()) / f"durahub-server-{uuid.uuid4().hex}"
     store = PostgresStore(data)
     store.start()
     try:
