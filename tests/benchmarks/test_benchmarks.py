@@ -16,17 +16,12 @@ from tests.benchmarks.numbers import quantile
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize(
-    ("instances", "seconds"),
-    [
-        (5_000, 15),
-        pytest.param(1_000_000, 60, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
-    ],
-)
-async def test_idle_sidecar_asks_its_database_hardly_anything(
-    instances: int, seconds: float, tmp_path: Path
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+async def test_idle_sidecar_asks_hardly_anything_of_a_database_where_a_million_wait(
+    tmp_path: Path,
 ) -> None:
-    statements, *_ = await idle.measure(tmp_path, instances=instances, seconds=seconds, seed=1)
+    statements, *_ = await idle.measure(tmp_path, instances=1_000_000, seconds=60, seed=1)
     # It does look: a lost hint may not stay unnoticed.
     assert 0 < statements.value < idle.MOST_PER_S
 
@@ -60,7 +55,7 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_run_says_what_where_and_with_what(tmp_path: Path) -> None:
+def test_run_says_what_where_and_with_what_and_an_idle_sidecar_is_idle(tmp_path: Path) -> None:
     file = tmp_path / "found.json"
     run = _run("idle", "--seed", "4711", "--json", str(file))
     assert run.returncode == 0, run.stdout + run.stderr
@@ -73,7 +68,9 @@ def test_run_says_what_where_and_with_what(tmp_path: Path) -> None:
     (outcome,) = found["benchmarks"]
     assert outcome["name"] == "idle"
     assert outcome["sizes"] == {"instances": idle.INSTANCES, "seconds": idle.SECONDS}
-    assert outcome["figures"][0]["most"] == idle.MOST_PER_S
+    statements = outcome["figures"][0]
+    assert statements["name"] == "statements"
+    assert 0 < statements["value"] < idle.MOST_PER_S
 
 
 def test_mistakes_on_the_command_line_are_told() -> None:
