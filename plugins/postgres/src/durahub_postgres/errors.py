@@ -29,7 +29,7 @@ _UNAVAILABLE = {
     "53300": "the server has too many connections; raise max_connections or lower poolSize",
     "53400": "a limit of the server's configuration is exceeded",
     "55P03": "a lock was not to be had in time",
-    "57014": "the statement took longer than statementTimeout, or was cancelled",
+    "57014": "the statement took longer than statementTimeout, or was cancelled; try again, or raise it",
     "57P01": "the server shut the connection down",
     "57P02": "the server crashed and restarts",
     "57P03": "the server is starting up or shutting down",
