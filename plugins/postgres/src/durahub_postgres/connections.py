@@ -46,7 +46,6 @@ class Connections:
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._users = 0
         self._is_unused = asyncio.Event()
-        self._is_unused.set()
         self._is_durable = True
         self.is_pooled = False
         """Whether a pooler is between, so that no state of a connection lasts beyond a transaction."""
@@ -80,8 +79,10 @@ class Connections:
         longest_s = self._settings.statement_timeout + _GRACE_S
         try:
             async with asyncio.timeout(longest_s):
-                # The pool would close a connection under a call that got it while the pool was closing.
-                await self._is_unused.wait()
+                # The pool itself closes connections under those who waited for one when this began.
+                while self._users:
+                    self._is_unused.clear()
+                    await self._is_unused.wait()
                 await pool.close()
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             pool.terminate()
@@ -107,7 +108,7 @@ class Connections:
     async def lend(self) -> AsyncIterator[Connection]:
         """Lend a connection for transactions of the caller's own."""
         with translate_errors(self._hub.place):
-            async with self._borrowed() as connection:
+            async with self._borrow() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -135,29 +136,28 @@ class Connections:
         return self._pool
 
     @asynccontextmanager
-    async def _borrowed(
-        self,
-    ) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]:
+    async def _borrow(self) -> AsyncIterator[Connection]:
         pool = self._opened()
         self._users += 1
-        self._is_unused.clear()
         try:
             async with pool.acquire(timeout=self._patience_s) as connection:
                 yield connection
         finally:
             self._users -= 1
-            if not self._users:
-                self._is_unused.set()
+            self._is_unused.set()
 
     async def _run(self, sql: str, parameters: tuple[object, ...]) -> list[asyncpg.Record]:
         try:
-            async with self._borrowed() as connection:
+            async with self._borrow() as connection:
+                rows: list[asyncpg.Record]
                 if not self.is_pooled:
-                    return await connection.fetch(sql, *parameters)
+                    rows = await connection.fetch(sql, *parameters)
+                    return rows
                 # Nothing but a transaction keeps the same server behind us.
                 async with connection.transaction(isolation="read_committed"):
                     await connection.execute(self._local_settings())
-                    return await connection.fetch(sql, *parameters)
+                    rows = await connection.fetch(sql, *parameters)
+                return rows
         except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:
             if is_outdated(error):
                 await self.forget()
