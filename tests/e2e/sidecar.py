@@ -148,7 +148,7 @@ class Sidecar:
     @property
     def output(self) -> str:
         """What it has written, in all its lives."""
-        return self._log.read_text()
+        return self.log.read_text()
 
     @property
     def connected_workers(self) -> int:
