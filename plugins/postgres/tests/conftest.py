@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -130,6 +131,21 @@ def make() -> type[Make]:
 @pytest.fixture
 def services() -> BackendServices:
     return BackendServices(clock=SystemClock())
+
+
+@pytest.fixture
+def url_of(postgres_url: str) -> Callable[..., str]:
+    """Returns the URL of the server with another role, or another database, in it."""
+
+    def url(*, role: str = "", password: str = "secret", database: str = "") -> str:
+        parts = urlsplit(postgres_url)
+        host = parts.netloc.rpartition("@")[2]
+        return parts._replace(
+            netloc=f"{role}:{password}@{host}" if role else parts.netloc,
+            path=f"/{database}" if database else parts.path,
+        ).geturl()
+
+    return url
 
 
 @pytest.fixture

@@ -87,14 +87,14 @@ async def test_schema_of_somebody_else_is_left_alone(
 
 
 async def test_user_without_the_right_to_create_schemas_may_be_given_one(
-    sql: Any, schema: str, postgres_url: str, new_backend: Callable[..., Any], make: Any
+    sql: Any, schema: str, url_of: Callable[..., str], new_backend: Callable[..., Any], make: Any
 ) -> None:
     role = f"user_{schema}"
-    await sql.execute(f"CREATE ROLE {role} LOGIN; CREATE SCHEMA {schema} AUTHORIZATION {role}")
+    await sql.execute(
+        f"CREATE ROLE {role} LOGIN PASSWORD 'secret'; CREATE SCHEMA {schema} AUTHORIZATION {role}"
+    )
     try:
-        url = postgres_url.replace("postgres:@", f"{role}:@")
-        assert role in url
-        backend = await new_backend(connectionString=url)
+        backend = await new_backend(connectionString=url_of(role=role))
         await backend.create_hub()
         await backend.register(make.registration())
         await backend.close()
@@ -197,14 +197,14 @@ async def test_upgrade_is_not_possible_on_a_broken_hub(hub: Any) -> None:
 
 
 async def test_database_of_another_encoding_is_refused(
-    sql: Any, schema: str, postgres_url: str, new_backend: Callable[..., Any]
+    sql: Any, schema: str, url_of: Callable[..., str], new_backend: Callable[..., Any]
 ) -> None:
     await sql.execute(
         f"CREATE DATABASE {schema} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'"
     )
     try:
         with pytest.raises(BackendError, match="UTF8"):
-            await new_backend(connectionString=postgres_url.replace("/postgres?", f"/{schema}?"))
+            await new_backend(connectionString=url_of(database=schema))
     finally:
         await sql.execute(f"DROP DATABASE {schema} WITH (FORCE)")
 
