@@ -8,6 +8,7 @@ from durahub_conformance.topics.create import CreateRequirements
 from durahub_conformance.topics.deliver import DeliverRequirements
 from durahub_conformance.topics.effects import EffectRequirements
 from durahub_conformance.topics.ended import EndedRequirements
+from durahub_conformance.topics.forwarding import ForwardingRequirements
 from durahub_conformance.topics.giveback import ParkRequirements, ReleaseRequirements
 from durahub_conformance.topics.hints import HintRequirements
 from durahub_conformance.topics.lifecycle import LifecycleRequirements
@@ -46,4 +47,5 @@ TOPICS = (
     VacancyRequirements,
     CancellationRequirements,
     HintRequirements,
+    ForwardingRequirements,
 )
