@@ -292,13 +292,25 @@ class Backend(ABC):
             SessionFencedError: The session is not alive; nothing was claimed.
         """
 
-    async def peers(self, session_id: SessionId) -> tuple[SessionId, ...]:
-        """Return the other living sessions of the session's application; one snapshot, in any order.
+    async def owners(
+        self, session_id: SessionId, instance_id: str, task_id: int | None
+    ) -> tuple[SessionId, ...]:
+        """Return which sessions of the session's application own what a name may mean; one snapshot.
 
-        This default is for stores that one process at a time uses.
+        A worker's answer that bears no completion token names what it answers, and this tells where that
+        is in flight. This default is for stores that one process at a time uses: nowhere else.
+
+        Args:
+            session_id: Who asks, and may itself be among the owners.
+            instance_id: Names the application's own instance, if `task_id` is None.
+            task_id: Else this names, together with `instance_id`, activity tasks for the application: one
+                of each generation of each application's instance of that id.
+
+        Returns:
+            The owners, in any order, each once.
 
         Raises:
-            SessionFencedError: The session is not alive.
+            SessionFencedError: The session that asks is not alive.
         """
         return ()
 

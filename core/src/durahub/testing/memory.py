@@ -268,10 +268,13 @@ class MemoryBackend(Backend):
 
     # Forwarding
 
-    async def peers(self, session_id: SessionId) -> tuple[SessionId, ...]:
-        """Return the other living sessions of the session's application."""
+    async def owners(
+        self, session_id: SessionId, instance_id: str, task_id: int | None
+    ) -> tuple[SessionId, ...]:
+        """Return which sessions of the session's application own what a name may mean."""
         self._hub_now()
-        return self._store.peers(self._store.living(session_id).session)
+        app_id = self._store.living(session_id).session.app_id
+        return tuple(self._store.owners(app_id, instance_id, task_id))
 
     async def forward(self, session_id: SessionId, to: SessionId, payload: bytes) -> bool:
         """Keep bytes for a living session of the same application, and tell it."""

@@ -83,13 +83,21 @@ class MemoryStore:
             raise SessionFencedError(f"session {session_id!r} is not alive; start a new one")
         return row
 
-    def peers(self, session: Session) -> tuple[SessionId, ...]:
-        """Return the other living sessions of a session's application."""
-        return tuple(
+    def owners(self, app_id: AppId, instance_id: str, task_id: int | None) -> list[SessionId]:
+        """Return who of an application's sessions own its instance, or activity tasks of that name."""
+        named = InstanceKey(app_id, instance_id)
+        return [
             key
             for key, row in self.sessions.items()
-            if row.alive and row.session.app_id == session.app_id and key != session.session_id
-        )
+            if row.session.app_id == app_id
+            and (
+                named in row.instances
+                if task_id is None
+                else any(
+                    (t.instance.instance_id, t.task_id) == (instance_id, task_id) for t in row.tasks
+                )
+            )
+        ]
 
     def forward(self, row: SessionRow, payload: bytes) -> None:
         """Keep bytes for a living session, after all that were kept for it before.
