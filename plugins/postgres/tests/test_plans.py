@@ -132,6 +132,8 @@ async def work(direct: Direct, make: Any, tag: str) -> None:
         ),
         make.turn(five, status=RuntimeStatus.COMPLETED, output="done"),
     )
+    assert await direct.call("owner", "owners", make.session, f"{tag}5", None)
+    assert await direct.call("task owner", "owners", make.session, f"{tag}1", 0)
     first, *others = applied.activities
     await direct.apply(
         "results",
@@ -155,7 +157,6 @@ async def work(direct: Direct, make: Any, tag: str) -> None:
     await direct.call("ended", "list_ended", make.app, 1, 10)
     await direct.call("heartbeat", "heartbeat", make.session)
     await direct.call("release except", "release_except", make.session, keys[:3], [])
-    await direct.call("peers", "peers", make.session)
     assert await direct.call("forward", "forward", make.session, "limited", b"x") == [(True,)]
     envelopes = await direct.call("take", "take_forwarded", "limited", [], 10)
     assert envelopes

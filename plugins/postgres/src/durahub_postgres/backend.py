@@ -257,9 +257,16 @@ class PostgresBackend(Backend):
 
     # Forwarding
 
-    async def peers(self, session_id: SessionId) -> tuple[SessionId, ...]:
-        """Return the other living sessions of the session's application."""
-        rows = await self._hub().call("SELECT {hub}.peers($1)", to_stored(session_id))
+    async def owners(
+        self, session_id: SessionId, instance_id: str, task_id: int | None
+    ) -> tuple[SessionId, ...]:
+        """Return which sessions of the session's application own what a name may mean."""
+        rows = await self._hub().call(
+            "SELECT {hub}.owners($1, $2, $3)",
+            to_stored(session_id),
+            to_stored(instance_id),
+            task_id,
+        )
         return tuple(SessionId(from_stored(row[0])) for row in rows)
 
     async def forward(self, session_id: SessionId, to: SessionId, payload: bytes) -> bool:

@@ -36,7 +36,7 @@ def what_is_there_is_not_forwarded_again(
         original(store, row, payload)
 
 
-@mutant(MemoryBackend, "take_forwarded", "FWD-02 FWD-03 FWD-14")
+@mutant(MemoryBackend, "take_forwarded", "FWD-02 FWD-03 FWD-13")
 async def what_is_returned_is_gone(
     original: Any, backend: Any, session_id: Any, handled: Any, limit: int
 ) -> Any:
@@ -90,7 +90,7 @@ async def anybody_removes_what_is_forwarded(
     return await original(backend, session_id, handled, limit)
 
 
-@mutant(MemoryBackend, "forward", "FWD-05 FWD-15")
+@mutant(MemoryBackend, "forward", "FWD-05 FWD-14")
 async def the_dead_are_forwarded_to(
     original: Any, backend: Any, session_id: Any, to: Any, payload: bytes
 ) -> bool:
@@ -136,38 +136,7 @@ async def the_dead_are_given_nothing_and_no_error(
         return ()
 
 
-@mutant(MemoryBackend, "peers", "FWD-08")
-async def the_dead_have_peers(original: Any, backend: Any, session_id: Any) -> Any:
-    try:
-        return await original(backend, session_id)
-    except SessionFencedError:
-        return ()
-
-
-@mutant(MemoryStore, "peers", "FWD-09")
-def a_session_is_its_own_peer(original: Any, store: Any, session: Any) -> Any:
-    return (*original(store, session), session.session_id)
-
-
-@mutant(MemoryStore, "peers", "FWD-09 FWD-15")
-def the_dead_are_peers(original: Any, store: Any, session: Any) -> Any:
-    others = (key for key in store.sessions if key != session.session_id)
-    return tuple(key for key in others if store.sessions[key].session.app_id == session.app_id)
-
-
-@mutant(MemoryStore, "peers", "FWD-09")
-def all_applications_are_peers(original: Any, store: Any, session: Any) -> Any:
-    rows = store.sessions.items()
-    return tuple(key for key, row in rows if row.alive and key != session.session_id)
-
-
-@mutant(MemoryBackend, "peers", "FWD-10")
-async def the_overdue_are_no_peers(original: Any, backend: Any, session_id: Any) -> Any:
-    overdue = backend._store.overdue(backend._hub_now())
-    return tuple(one for one in await original(backend, session_id) if one not in overdue)
-
-
-@mutant(MemoryBackend, "forward", "FWD-10")
+@mutant(MemoryBackend, "forward", "FWD-09")
 async def the_overdue_are_not_forwarded_to(
     original: Any, backend: Any, session_id: Any, to: Any, payload: bytes
 ) -> bool:
@@ -177,12 +146,12 @@ async def the_overdue_are_not_forwarded_to(
     return kept
 
 
-@mutant(MemoryStore, "forward", "FWD-11")
+@mutant(MemoryStore, "forward", "FWD-10")
 def any_number_of_envelopes_waits(original: Any, store: Any, row: Any, payload: bytes) -> None:
     row.forwarded[next(store._positions)] = payload
 
 
-@mutant(MemoryBackend, "forward", "FWD-11")
+@mutant(MemoryBackend, "forward", "FWD-10")
 async def the_oldest_envelope_makes_room(
     original: Any, backend: Any, session_id: Any, to: Any, payload: bytes
 ) -> bool:
@@ -193,18 +162,18 @@ async def the_oldest_envelope_makes_room(
     return kept
 
 
-@mutant(Listeners, "tell_of_envelope", "FWD-12")
+@mutant(Listeners, "tell_of_envelope", "FWD-11")
 def nobody_is_told_of_envelopes(original: Any, listeners: Any, to: Any) -> None:
     pass
 
 
-@mutant(Listeners, "tell_of_envelope", "FWD-12")
+@mutant(Listeners, "tell_of_envelope", "FWD-11")
 def everybody_is_told_of_envelopes(original: Any, listeners: Any, to: Any) -> None:
     for session, _ in listeners._queues:
         original(listeners, session.session_id)
 
 
-@mutant(MemoryBackend, "close", "FWD-13")
+@mutant(MemoryBackend, "close", "FWD-12")
 async def what_is_forwarded_ends_with_the_process(original: Any, backend: Any) -> None:
     for row in backend._store.sessions.values():
         row.forwarded.clear()

@@ -9,13 +9,33 @@ CREATE TABLE {hub}.forwarded (
   autovacuum_vacuum_cost_delay = 0
 );
 
-CREATE FUNCTION {hub}.peers(p_session_id text) RETURNS SETOF text
-LANGUAGE plpgsql AS $function$
+-- Every application that has instances is looked up: an answer to an activity does not say whose it is.
+CREATE FUNCTION {hub}.owners(p_session_id text, p_instance_id text, p_task_id bigint)
+RETURNS SETOF text LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
+AS $function$
 DECLARE
   me {hub}.sessions := {hub}.alive(p_session_id);
 BEGIN
-  RETURN QUERY SELECT s.session_id FROM {hub}.sessions AS s
-  WHERE s.ended_at IS NULL AND s.app_id = me.app_id AND s.session <> me.session;
+  IF p_task_id IS NULL THEN
+    RETURN QUERY SELECT o.session_id FROM {hub}.instances AS i
+    JOIN {hub}.schedule AS s ON s.instance = i.instance
+    JOIN {hub}.sessions AS o ON o.session = s.owner
+    WHERE i.app_id = me.app_id AND i.instance_id = p_instance_id;
+    RETURN;
+  END IF;
+  RETURN QUERY
+  WITH RECURSIVE apps AS (
+    SELECT min(i.app_id COLLATE "C") AS app_id FROM {hub}.instances AS i
+    UNION ALL
+    SELECT (SELECT min(i.app_id COLLATE "C") FROM {hub}.instances AS i WHERE i.app_id > apps.app_id)
+    FROM apps WHERE apps.app_id IS NOT NULL)
+  SELECT DISTINCT o.session_id FROM apps
+  JOIN {hub}.instances AS i ON i.app_id = apps.app_id AND i.instance_id = p_instance_id
+  JOIN {hub}.activities AS a ON a.instance = i.instance AND a.task_id = p_task_id
+  JOIN {hub}.sessions AS o ON o.session = a.owner
+  WHERE a.app_id = me.app_id;
 END
 $function$;
 

@@ -117,38 +117,24 @@ class ForwardingRequirements:
 
     @requirement("FWD-08", needs="multi_process")
     async def test_fenced_session_is_given_nothing(self, hub: Hub) -> None:
-        """`take_forwarded` and `peers` of a session that is not alive raise `SessionFencedError`."""
+        """`take_forwarded` of a session that is not alive raises `SessionFencedError`."""
         mortal = await hub.join(mortal=True)
         await hub.backend.forward(hub.session, mortal, b"1")
         await hub.fence(mortal)
         for session_id in (mortal, SessionId("unknown")):
             with pytest.raises(SessionFencedError):
                 await taken(hub, session_id)
-            with pytest.raises(SessionFencedError):
-                await hub.backend.peers(session_id)
 
     @requirement("FWD-09", needs="multi_process")
-    async def test_peers_are_the_others_of_the_application(self, hub: Hub) -> None:
-        """`peers` returns the other living sessions of the session's application."""
-        ended, mortal = await hub.join(), await hub.join(mortal=True)
-        other = await hub.join(app_id=OTHER_APP)
-        await hub.backend.unregister(ended)
-        successor = await hub.fence(mortal)
-        assert await hub.backend.peers(hub.session) == (successor,)
-        assert await hub.backend.peers(successor) == (hub.session,)
-        assert await hub.backend.peers(other) == ()
-
-    @requirement("FWD-10", needs="multi_process")
     async def test_overdue_session_is_still_forwarded_to(self, hub: Hub) -> None:
-        """A session that is overdue is a peer, and is forwarded to, until somebody fences it."""
+        """What is overdue is forwarded to until somebody fences it."""
         mortal = await hub.join(mortal=True)
         await hub.wait(2)
-        assert await hub.backend.peers(hub.session) == (mortal,)
         assert await hub.backend.forward(hub.session, mortal, b"1")
         await hub.backend.heartbeat(mortal)
         assert await waiting(hub, mortal) == [b"1"]
 
-    @requirement("FWD-11", needs="multi_process")
+    @requirement("FWD-10", needs="multi_process")
     async def test_waiting_envelopes_are_bounded(self, hub: Hub) -> None:
         """About `MOST_FORWARDED` envelopes wait for a session; then `forward` to it, and only to it, raises."""
         target, other = await hub.join(), await hub.join()
@@ -160,7 +146,7 @@ class ForwardingRequirements:
         await taken(hub, target, *envelopes)
         assert await hub.backend.forward(hub.session, target, b"1")
 
-    @requirement("FWD-12", needs="multi_process hints")
+    @requirement("FWD-11", needs="multi_process hints")
     async def test_target_is_told(self, hub: Hub) -> None:
         """A session is told when another one has forwarded something to it, and nobody else is."""
         target, other = await hub.join(), await hub.join()
@@ -180,7 +166,7 @@ class ForwardingRequirements:
             overhearing.cancel()
         assert Forwarded() not in heard
 
-    @requirement("FWD-13", needs="multi_process durable")
+    @requirement("FWD-12", needs="multi_process durable")
     async def test_what_is_forwarded_is_durable(self, hub: Hub) -> None:
         """What was forwarded to a living session outlives the backend, and so does that it was handled."""
         target = await hub.join()
@@ -191,7 +177,7 @@ class ForwardingRequirements:
         await hub.reopen()
         assert await taken(hub, target) == (two,)
 
-    @requirement("FWD-14", needs="multi_process")
+    @requirement("FWD-13", needs="multi_process")
     async def test_cancelled_calls_lose_nothing(self, hub: Hub) -> None:
         """What a cancelled `take_forwarded` would have returned is returned by the next one."""
         target = await hub.join()
@@ -200,11 +186,11 @@ class ForwardingRequirements:
             await cancel_after(lambda: taken(hub, target), attempt)
             assert await waiting(hub, target) == [b"1"]
 
-    @requirement("FWD-15", without="multi_process")
+    @requirement("FWD-14", without="multi_process")
     async def test_session_of_an_exclusive_store_is_alone(self, hub: Hub) -> None:
-        """Where one process can use the store, a session has no peers, and nothing is forwarded to others."""
+        """Where one process can use the store, nothing is owned by others, or forwarded to them."""
         await hub.backend.register(successor := hub.new_session())
         alone = successor.session_id
-        assert await hub.backend.peers(alone) == ()
+        assert await hub.backend.owners(alone, "one", None) == ()
         assert await hub.backend.forward(alone, hub.session, b"1") is False
         assert await taken(hub, alone) == ()
