@@ -42,17 +42,26 @@ _KINDS: dict[bytes, type[Response]] = {b"W": pb.WorkflowResponse, b"A": pb.Activ
 class Answers:
     """Takes workers' answers, and exchanges those that reached the wrong sidecar."""
 
-    def __init__(self, backend: Backend, dispatcher: Dispatcher, *, safety_poll_s: float) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        dispatcher: Dispatcher,
+        *,
+        safety_poll_s: float,
+        on_fenced: Callable[[], None],
+    ) -> None:
         """Make one that exchanges nothing until it is equipped and runs.
 
         Args:
             backend: Carries what is handed on.
             dispatcher: Knows what is in flight here.
             safety_poll_s: How long a lost hint may stay unnoticed.
+            on_fenced: Called when the session turns out to be fenced; has it replaced.
         """
         self._backend = backend
         self._dispatcher = dispatcher
         self._safety_poll_s = safety_poll_s
+        self._on_fenced = on_fenced
         self._session_id = SessionId("")
         self._wake = asyncio.Event()
         self._leaving: set[asyncio.Task[bool]] = set()
@@ -102,6 +111,8 @@ class Answers:
             self._wake.clear()
             try:
                 await self._take_all()
+            except SessionFencedError:
+                self._on_fenced()
             except BackendError as error:
                 report_damage("taking answers", error)
             try:
@@ -165,7 +176,7 @@ class Answers:
             try:
                 return await call(self._session_id)
             except SessionFencedError:
-                pass  # The lane registers another one.
+                self._on_fenced()
             except BackendError as error:
                 log.warning("an answer can't be handed on yet", extra={"error": str(error)})
             await asyncio.sleep(backoff.failed())

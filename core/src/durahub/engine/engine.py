@@ -69,9 +69,6 @@ class Engine:
             ping_s=options.health_ping.total_seconds(),
             on_room=self._worker_connected,
         )
-        self._answers = Answers(
-            backend, self._dispatcher, safety_poll_s=options.safety_poll.total_seconds()
-        )
         self._residents = Residents(backend, options.cached_history_bytes)
         self._workbench = Workbench(options, self._dispatcher)
         self._lane = StoreLane(
@@ -81,6 +78,12 @@ class Engine:
             safety_poll_s=options.safety_poll.total_seconds(),
             is_limited=bool(options.limits),
             renew=self._renew_session,
+        )
+        self._answers = Answers(
+            backend,
+            self._dispatcher,
+            safety_poll_s=options.safety_poll.total_seconds(),
+            on_fenced=self._lane.doubt,
         )
         self._watchers = Watchers(backend)
         self._retention = Retention(backend, self._lane, self._watchers, clock, options)
