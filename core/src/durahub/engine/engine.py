@@ -280,8 +280,8 @@ class Engine:
                 backoff.succeeded()
                 delay_s = interval_s
             except SessionFencedError:
-                # The lane finds out by itself, at its next call, and renews the session.
-                self._lane.look()
+                # The lane finds out too, and renews the session; without a worker it would not ask.
+                self._lane.doubt()
                 delay_s = interval_s
             except PASSING as error:
                 report_damage("heartbeat", error)
