@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -17,8 +16,10 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from durahub.errors import BackendUnavailableError, CapabilityNotSupportedError, StartupError
+from durahub.server.access import NOBODY, AccessControl, Verdict, authorize
 from durahub.server.listening import find_port, join_address
 from durahub.server.open_streams import OpenStreams
+from durahub.server.operations import Operation, operation_of
 from durahub.server.rpc import (
     CallContext,
     Route,
@@ -44,6 +45,8 @@ PING_TIMEOUT_S = 5.0
 
 _NO_LIMIT = 2**31 - 1
 
+UNAUTHORIZED = "Unauthorized"
+"""What a caller without a valid token is told (Dapr)."""
 TOKEN_HEADER = "dapr-api-token"  # noqa: S105 - a header's name
 
 
@@ -63,7 +66,7 @@ class GrpcServer:
         hosts: Sequence[str],
         port: int,
         max_message_bytes: int | None,
-        api_token: str | None = None,
+        access: AccessControl | None = None,
     ) -> None:
         """Prepare a server; does no I/O.
 
@@ -73,12 +76,12 @@ class GrpcServer:
             port: 0 picks a free one.
             max_message_bytes: Largest request; None for no limit. What to send is for handlers to
                 limit: they know how to end a work item that has grown too large.
-            api_token: What every call has to carry as `dapr-api-token`; None asks for nothing.
+            access: Who may call what, by the token in `dapr-api-token`; None lets everybody.
         """
         self._hosts = hosts
         self._port = port
         self._streams = OpenStreams()
-        calls = _Calls(self._streams, api_token)
+        calls = _Calls(self._streams, access or AccessControl())
         self._handlers = {route.path: calls.handler_of(route) for route in routes}
         self._options = _server_options(max_message_bytes)
         self._server: grpc.aio.Server | None = None
@@ -174,9 +177,9 @@ class _Paths(grpc.GenericRpcHandler):
 class _Calls:
     """Runs the calls of one server: decodes, authorises, and turns errors into statuses."""
 
-    def __init__(self, streams: OpenStreams, api_token: str | None) -> None:
+    def __init__(self, streams: OpenStreams, access: AccessControl) -> None:
         self._streams = streams
-        self._token = None if api_token is None else api_token.encode()
+        self._access = access
 
     def handler_of(self, route: Route[Any]) -> grpc.RpcMethodHandler[bytes, bytes]:
         # Without (de)serialisers the library hands bytes through: decoding is done here, where its
@@ -186,9 +189,11 @@ class _Calls:
         return grpc.unary_stream_rpc_method_handler(self._stream(route))
 
     def _unary(self, route: UnaryRoute[Any]) -> Callable[[bytes, _Context], Awaitable[bytes]]:
+        operation = operation_of(route.path)
+
         async def call(request: bytes, context: _Context) -> bytes:
             try:
-                caller = self._admit(context)
+                caller = self._admit(context, operation)
                 answer = await route.handler(_decode(route, request), caller)
                 return answer if isinstance(answer, bytes) else answer.SerializeToString()
             except Exception as error:  # noqa: BLE001 - the border: no error ends another call
@@ -197,9 +202,11 @@ class _Calls:
         return call
 
     def _stream(self, route: StreamRoute[Any]) -> Callable[[bytes, _Context], Awaitable[None]]:
+        operation = operation_of(route.path)
+
         async def call(request: bytes, context: _Context) -> None:
             try:
-                caller = self._admit(context)
+                caller = self._admit(context, operation)
                 responses = route.handler(_decode(route, request), caller)
                 await self._streams.run(responses, _writer(context))
             except Exception as error:  # noqa: BLE001 - the border: no error ends another call
@@ -207,15 +214,19 @@ class _Calls:
 
         return call
 
-    def _admit(self, context: _Context) -> CallContext:
+    def _admit(self, context: _Context, operation: Operation) -> CallContext:
         metadata = {key.lower(): value for key, value in context.invocation_metadata() or ()}
-        if self._token is not None:
-            given = metadata.get(TOKEN_HEADER, b"")
-            given = given.encode() if isinstance(given, str) else given
-            if not hmac.compare_digest(given, self._token):
-                raise RpcError(StatusCode.UNAUTHENTICATED, "Unauthorized")
+        caller = self._access.identify(metadata.pop(TOKEN_HEADER, None))
+        decision = authorize(caller, operation)
+        if decision.verdict is Verdict.UNKNOWN_CALLER:
+            raise RpcError(StatusCode.UNAUTHENTICATED, UNAUTHORIZED)
+        if not decision.is_allowed:
+            raise RpcError(StatusCode.PERMISSION_DENIED, decision.text)
         return CallContext(
-            peer=context.peer(), metadata=metadata, deadline_s=context.time_remaining
+            peer=context.peer(),
+            metadata=metadata,
+            deadline_s=context.time_remaining,
+            caller=caller or NOBODY,
         )
 
 

@@ -14,6 +14,7 @@ from durahub.clock import SystemClock
 from durahub.config import Component, Configuration, load_components, load_configuration
 from durahub.edition import Edition
 from durahub.engine import Engine, EngineOptions, RetentionPolicy
+from durahub.server.access import AccessControl, token_for_everything
 from durahub.server.grpc_transport import GrpcServer
 from durahub.server.http_app import build_http_app
 from durahub.server.http_server import HttpServer
@@ -59,6 +60,7 @@ class Sidecar:
         self._is_serving = False
         self._engine: Engine | None = None
         self._identity: BuildIdentity | None = None
+        self._access = AccessControl()
         self._components: tuple[Component, ...] = ()
         self._hosts = options.hosts
         self._ports = (options.http_port, options.grpc_port)
@@ -150,6 +152,8 @@ class Sidecar:
             self._options.resource_paths, environ=self._environ, app_id=self._options.app_id
         )
         _report_notices(configuration)
+        if self._options.api_token is not None:
+            self._access.replace([token_for_everything(self._options.api_token)])
         backend = self._create_backend(configuration)
         engine = Engine(backend, self._engine_options(configuration), clock=clock)
         self._engine = engine
@@ -186,7 +190,7 @@ class Sidecar:
         )
 
     async def _start_http(self, stack: AsyncExitStack) -> None:
-        app = build_http_app(self, api_token=self._options.api_token)
+        app = build_http_app(self, access=self._access)
         server = HttpServer(app, hosts=self._hosts, port=self._options.http_port)
         await stack.enter_async_context(server)
         self._ports = (server.port, self._options.grpc_port)
@@ -197,7 +201,7 @@ class Sidecar:
             hosts=self._hosts,
             port=self._options.grpc_port,
             max_message_bytes=self._options.max_message_bytes,
-            api_token=self._options.api_token,
+            access=self._access,
         )
         await stack.enter_async_context(server)
         stack.push_async_callback(server.stop, _LAST_ANSWERS_S)
