@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from durahub.backend import InstanceQuery
-from durahub.engine.client.part import ClientPart, any_name, has_started
+from durahub.engine.client.part import ClientPart, any_name, has_started, refuse
 from durahub.engine.describe import instance_response
 from durahub.engine.events import visible_events
+from durahub.engine.sizes import id_objection
 from durahub.engine.watchers import Condition
 from durahub.errors import BackendError, InstanceNotFoundError, InvalidRequestError
 from durahub.protocol import messages as pb
@@ -51,6 +52,7 @@ class Lookups(ClientPart):
         Raises:
             InstanceNotFoundError: There is no such instance.
         """
+        refuse(id_objection(request.instanceId))
         (history,) = await self._backend.history([InstanceKey(self._app_id, request.instanceId)])
         if history is None:
             raise InstanceNotFoundError(f"workflow instance '{request.instanceId}' not found")
