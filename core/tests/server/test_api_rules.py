@@ -8,6 +8,7 @@ from durahub.config import ApiRule
 from durahub.server.api_rules import ApiRules
 from durahub.server.call_log import CallLog
 from durahub.server.http_gate import HttpGate
+from durahub.server.http_server import MAX_HEADER_BYTES
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
@@ -109,3 +110,14 @@ async def test_calls_are_logged_as_asked(caplog: pytest.LogCaptureFixture) -> No
         [f"GET {paths[0]}", f"GET {paths[1]}", HUB, "/grpc.health.v1.Health/Check"],
         ["GET /v1.0/workflows/…", HUB],
     ]
+
+
+async def test_headers_have_a_limit() -> None:
+    gate = HttpGate(_app(), rules=ApiRules(), calls=CallLog())
+    most = "y" * (MAX_HEADER_BYTES - 200)
+    transport = httpx2.ASGITransport(app=gate)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://x") as http:
+        assert (await http.get("/", headers={"x": most})).status_code == 200
+        assert (await http.get("/", headers={"x": f"{most}{'y' * 200}"})).status_code == 431
+        assert (await http.get(f"/{most}{'y' * 200}")).status_code == 431
+        assert (await http.get(f"/?{most}{'y' * 200}")).status_code == 431
