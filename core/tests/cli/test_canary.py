@@ -19,6 +19,7 @@ from urllib.request import Request, urlopen
 
 import grpc
 import pytest
+from durahub.protocol import messages as pb
 
 WORD = "c4n4ry"
 HEAD = "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: test}\n"
@@ -191,6 +192,21 @@ def _use_grpc(stand: Stand, port: int) -> None:
                     stand.note(repr(error), str(error))
 
 
+def _work_with_secrets(port: int) -> None:
+    """Start a workflow and tell it something, in words that only its clients may see again."""
+    creation = pb.CreateInstanceRequest(instanceId="a", name="Flow")
+    creation.input.value = creation.tags["tag"] = f"{WORD}-input"
+    creation.scheduledStartTimestamp.GetCurrentTime()
+    creation.scheduledStartTimestamp.seconds += 3600
+    event = pb.RaiseEventRequest(instanceId="a", name="event")
+    event.input.value = f"{WORD}-event"
+    metadata = (("dapr-api-token", ENVIRON["DAPR_API_TOKEN"]),)
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for method, request in (("StartInstance", creation), ("RaiseEvent", event)):
+            unary: Any = channel.unary_unary(f"/TaskHubSidecarService/{method}")
+            unary(request.SerializeToString(), metadata=metadata, timeout=10)
+
+
 def test_a_sidecar_that_is_used_and_reloaded_shows_no_secret(
     stand: Stand,
     environ: dict[str, str],
@@ -204,6 +220,7 @@ def test_a_sidecar_that_is_used_and_reloaded_shows_no_secret(
     assert _get(http, "GET", "/v1.0/metadata", f"{WORD}-viewer")[0] == 200
     _use_http(stand, http)
     _use_grpc(stand, rpc)
+    _work_with_secrets(rpc)
     for spec in (
         SPEC.replace("fileRef: viewer.txt", "fileRef: renewed.txt"),
         SPEC.replace("[read]", f"[{WORD}]"),
