@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 import httpx2
 import pytest
 from durahub.errors import StartupError
+from durahub.server.access import AccessControl, token_for_everything
 from durahub.server.http_app import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, build_http_app
-from durahub.server.http_server import HttpServer
+from durahub.server.http_server import MAX_HEADER_BYTES, HttpServer
 from durahub.server.listening import LOOPBACK, usable_addresses
 from durahub.server.status import BuildIdentity
 
@@ -154,7 +155,7 @@ async def test_unknown_routes_and_verbs_are_json_errors(
 
 @pytest.mark.parity("sharp/39", on="any")
 async def test_with_a_token_everything_but_health_needs_it(status: Status) -> None:
-    app = build_http_app(status, api_token="s3cret")
+    app = build_http_app(status, access=AccessControl([token_for_everything("s3cret")]))
     async with (
         HttpServer(app, hosts=("127.0.0.1",), port=0) as server,
         httpx2.AsyncClient() as client,
@@ -201,3 +202,13 @@ async def test_an_error_of_the_block_passes_through_as_it_is(status: Status) -> 
     with pytest.raises(StartupError, match=r"^mine$"):
         async with HttpServer(build_http_app(status), hosts=("127.0.0.1",), port=0):
             raise StartupError("mine")
+
+
+async def test_headers_have_a_limit(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/v1.0/healthz", headers={"x": "y" * 8_000})).status_code == 204
+    try:
+        response = await client.get("/v1.0/healthz", headers={"x": "y" * 100 * MAX_HEADER_BYTES})
+        assert response.status_code == 400
+    except httpx2.TransportError:
+        pass  # the server did not wait for the rest
+    assert (await client.get("/v1.0/healthz")).status_code == 204

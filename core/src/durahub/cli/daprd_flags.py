@@ -16,7 +16,6 @@ WITH_VALUE = (
     "app-health-threshold",
     "app-max-concurrency",
     "app-protocol",
-    "components-path",
     "control-plane-address",
     "control-plane-namespace",
     "control-plane-trust-domain",
@@ -33,7 +32,6 @@ WITH_VALUE = (
     "placement-host-address",
     "profile-port",
     "read-buffer-size",
-    "resources-path",
     "scheduler-host-address",
     "scheduler-job-streams",
     "sentry-address",
@@ -41,7 +39,6 @@ WITH_VALUE = (
 )
 SWITCHES = (
     "disable-init-endpoints",
-    "enable-api-logging",
     "enable-app-health-check",
     "enable-metrics",
     "enable-mtls",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,20 @@ from durahub.server.options import (
     DEFAULT_HTTP_PORT,
     SidecarOptions,
 )
+from durahub.server.tls import CERT_FLAG, CLIENT_CA_FLAG, KEY_FLAG, TlsFiles
 from durahub.types import AppId
 
 _IDENTITY, _LISTENING, _WORKFLOWS, _LOGGING = "Application", "Listening", "Workflows", "Logging"
+
+DEFAULT_LEVEL = "info"
+"""What is logged where nobody says anything."""
 
 _MAX_PORT = 65535
 
 CONFIG_HELP = "Dapr Configuration file. Repeatable: later ones win, key by key."
 """What every command says of `--config`."""
+RESOURCES_HELP = "Directory of Dapr component files: state stores and secret stores. Repeatable."
+"""What every command says of `--resources-path`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +42,13 @@ class SidecarFlags:
 
     Attributes:
         app_port: Where the application listens; None if it does not.
-        log_level: One of `durahub.server.logs.LEVELS`.
+        log_level: One of `durahub.server.logs.LEVELS`; None if no flag says it.
         log_as_json: JSON instead of text.
         without_effect: Flags that were given and do nothing.
     """
 
     app_port: int | None
-    log_level: str
+    log_level: str | None
     log_as_json: bool
     without_effect: tuple[str, ...]
 
@@ -74,20 +80,31 @@ def read_sidecar_flags(
     options = SidecarOptions(
         app_id=_checked_app_id(app_id),
         config_paths=tuple(Path(path) for path in flags["config"]),
+        resource_paths=tuple(Path(path) for path in _resource_paths(flags)),
         hosts=parse_listen_addresses(flags["dapr_listen_addresses"]),
         http_port=max(flags["dapr_http_port"], 0),
         grpc_port=max(flags["dapr_grpc_port"], 0),
         max_message_bytes=max_bytes if max_bytes > 0 else None,
         graceful_shutdown_s=flags["dapr_graceful_shutdown_seconds"],
         api_token=environ.get("DAPR_API_TOKEN") or None,
+        listens_without_token=flags["listen_without_token"],
+        tls=TlsFiles.from_flags(
+            flags["tls_cert_file"], flags["tls_key_file"], flags["tls_client_ca_file"]
+        ),
+        logs_calls=flags["enable_api_logging"],
     )
     app_port: int | None = flags["app_port"]
     return options, SidecarFlags(
         app_port=app_port if app_port and app_port > 0 else None,
-        log_level=flags["log_level"],
+        log_level=flags["log_level"] and flags["log_level"].lower(),
         log_as_json=flags["log_as_json"],
         without_effect=flags_without_effect(ctx),
     )
+
+
+def _resource_paths(flags: Mapping[str, Any]) -> Sequence[str]:
+    paths: Sequence[str] = flags["resources_path"] or flags["components_path"]
+    return paths
 
 
 def _checked_app_id(app_id: str) -> AppId:
@@ -169,12 +186,43 @@ _FLAGS = (
         " (127.0.0.1 and ::1); daprd would listen on all interfaces.",
     ),
     section_option(
+        _LISTENING,
+        "--listen-without-token",
+        is_flag=True,
+        help="Let other machines connect although there are no tokens.",
+    ),
+    section_option(
+        _LISTENING,
+        CERT_FLAG,
+        default="",
+        metavar="FILE",
+        help="PEM certificate chain of both ports. SIGHUP reads it again.",
+    ),
+    section_option(
+        _LISTENING, KEY_FLAG, default="", metavar="FILE", help="Its key, without a passphrase."
+    ),
+    section_option(
+        _LISTENING,
+        CLIENT_CA_FLAG,
+        default="",
+        metavar="FILE",
+        help="PEM roots of the certificates that every client then has to present.",
+    ),
+    section_option(
         _WORKFLOWS,
         "--config",
         multiple=True,
         metavar="FILE",
         help=CONFIG_HELP,
     ),
+    section_option(
+        _WORKFLOWS,
+        "--resources-path",
+        multiple=True,
+        metavar="PATH",
+        help=RESOURCES_HELP,
+    ),
+    click.option("--components-path", multiple=True, hidden=True),
     section_option(
         _WORKFLOWS,
         "--max-body-size",
@@ -199,12 +247,13 @@ _FLAGS = (
         type=click.Choice(
             ["debug", "info", "warn", "warning", "error", "fatal"], case_sensitive=False
         ),
-        default="info",
-        show_default=True,
+        default=None,
+        show_default=DEFAULT_LEVEL,
         metavar="LEVEL",
-        help="debug, info, warn, error or fatal.",
+        help="debug, info, warn, error or fatal. Wins over spec.logging.level.",
     ),
     section_option(
         _LOGGING, "--log-as-json", is_flag=True, help="One JSON object per line instead of text."
     ),
+    section_option(_LOGGING, "--enable-api-logging", is_flag=True, help="One line for each call."),
 )

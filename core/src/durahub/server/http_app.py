@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -12,6 +10,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from durahub.server.access import AccessControl, Decision, Verdict, authorize
+from durahub.server.operations import Operation
 from durahub.server.status import SidecarStatus
 
 MAX_ATTRIBUTE_BYTES = 64 * 1024
@@ -20,16 +20,20 @@ MAX_ATTRIBUTES = 100
 """Attributes that clients may add; tools add a handful."""
 
 _NO_CONTENT = 204
-_HEALTH_PATHS = frozenset({"/v1.0/healthz", "/v1.0/healthz/outbound"})
+_OPERATIONS = {
+    ("GET", "/v1.0/healthz"): Operation.HEALTH,
+    ("GET", "/v1.0/healthz/outbound"): Operation.HEALTH,
+    ("GET", "/v1.0/metadata"): Operation.METADATA_READ,
+    ("POST", "/v1.0/shutdown"): Operation.SHUTDOWN,
+}
 
 
-def build_http_app(status: SidecarStatus, *, api_token: str | None = None) -> Starlette:
+def build_http_app(status: SidecarStatus, *, access: AccessControl | None = None) -> Starlette:
     """Return the HTTP API of a sidecar.
 
     Args:
         status: The sidecar; asked anew for every request.
-        api_token: What requests have to carry as header `dapr-api-token`, health excepted; None asks
-            for nothing.
+        access: Who may ask for what, by the token in the header `dapr-api-token`; None lets everybody.
     """
     api = _Api(status)
     return Starlette(
@@ -40,7 +44,7 @@ def build_http_app(status: SidecarStatus, *, api_token: str | None = None) -> St
             Route("/v1.0/metadata/{key}", api.set_attribute, methods=["PUT"]),
             Route("/v1.0/shutdown", api.shutdown, methods=["POST"]),
         ],
-        middleware=[] if api_token is None else [Middleware(_TokenGuard, token=api_token)],
+        middleware=[] if access is None else [Middleware(_TokenGuard, access=access)],
         exception_handlers={HTTPException: _refusal},
     )
 
@@ -146,19 +150,26 @@ async def _refusal(request: Request, error: Exception) -> Response:
 
 
 class _TokenGuard:
-    """Refuses requests without the API token."""
+    """Refuses requests without a token, or with one that does not give the right."""
 
-    def __init__(self, app: ASGIApp, *, token: str) -> None:
+    def __init__(self, app: ASGIApp, *, access: AccessControl) -> None:
         self._app = app
-        self._token = token.encode()
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._admits(scope):
-            refusal = PlainTextResponse("invalid api token", status_code=401)
+        decision = self._decide(scope)
+        if decision.verdict is Verdict.UNKNOWN_CALLER:
+            refusal: Response = PlainTextResponse("invalid api token", status_code=401)
             await refusal(scope, receive, send)
-            return
-        await self._app(scope, receive, send)
+        elif not decision.is_allowed:
+            refusal = _error(403, "ERR_PERMISSION_DENIED", decision.text)
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
-    def _admits(self, scope: Scope) -> bool:
-        given = dict(scope["headers"]).get(b"dapr-api-token", b"")
-        return scope["path"] in _HEALTH_PATHS or hmac.compare_digest(given, self._token)
+    def _decide(self, scope: Scope) -> Decision:
+        caller = self._access.identify(dict(scope["headers"]).get(b"dapr-api-token"))
+        method, path = scope["method"], scope["path"]
+        is_write = method == "PUT" and path.startswith("/v1.0/metadata/")
+        other = Operation.METADATA_WRITE if is_write else Operation.UNSERVED
+        return authorize(caller, _OPERATIONS.get((method, path), other))
