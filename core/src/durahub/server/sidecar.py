@@ -11,7 +11,7 @@ from typing import Self
 
 from durahub.backend import Backend
 from durahub.clock import SystemClock
-from durahub.config import Configuration, load_configuration
+from durahub.config import Component, Configuration, load_components, load_configuration
 from durahub.edition import Edition
 from durahub.engine import Engine, EngineOptions, RetentionPolicy
 from durahub.server.grpc_transport import GrpcServer
@@ -59,6 +59,7 @@ class Sidecar:
         self._is_serving = False
         self._engine: Engine | None = None
         self._identity: BuildIdentity | None = None
+        self._components: tuple[Component, ...] = ()
         self._hosts = options.hosts
         self._ports = (options.http_port, options.grpc_port)
 
@@ -72,6 +73,11 @@ class Sidecar:
         """Which program it is; known as soon as it listens."""
         assert self._identity is not None, "the backend has not been selected yet"
         return self._identity
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The state components that its resource paths have for this application; known once it starts."""
+        return self._components
 
     @property
     def http_port(self) -> int:
@@ -140,6 +146,9 @@ class Sidecar:
         clock = SystemClock()
         began_s = clock.monotonic_s()
         configuration = load_configuration(self._options.config_paths, environ=self._environ)
+        self._components = load_components(
+            self._options.resource_paths, environ=self._environ, app_id=self._options.app_id
+        )
         _report_notices(configuration)
         backend = self._create_backend(configuration)
         engine = Engine(backend, self._engine_options(configuration), clock=clock)
