@@ -90,13 +90,15 @@ def _on_the_wire(file: FileDescriptor) -> FileDescriptorProto:
 
 def _rename_types(message: DescriptorProto) -> None:
     for field in message.field:
+        if not field.type_name:
+            continue  # a scalar
         field.type_name = _wire_type(field.type_name)
     for nested in message.nested_type:
         _rename_types(nested)
 
 
 def _wire_type(name: str) -> str:
-    """Return the name of a type, with its leading dot, on the wire; scalars have none."""
+    """Return the name of a type, with its leading dot, on the wire."""
     for ours, theirs in _PACKAGES.items():
         if name.startswith(f".{ours}."):
             return (
