@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.client import Client
 from tests.e2e.http_api import HttpApi
+from tests.e2e.processes import pause
+from tests.e2e.stack import Launcher
 
 MANY = 25
 
@@ -299,3 +303,17 @@ def test_a_body_has_to_be_json_and_to_say_so(api: HttpApi) -> None:
         assert (refused.status_code, refused.json()["errorCode"]) == (400, "ERR_MALFORMED_REQUEST")
     refused = api.post(path, content=b" " * (4 * 1024 * 1024 + 1), headers=headers)
     assert (refused.status_code, refused.json()["errorCode"]) == (413, "ERR_BODY_TOO_LARGE")
+
+
+def test_an_open_wait_does_not_hold_up_a_stop(launcher: Launcher, tmp_path: Path) -> None:
+    sidecar = launcher.start("sqlite", tmp_path).sidecar
+    with HttpApi(sidecar) as api, ThreadPoolExecutor() as pool:
+        one = start(api, "nothing", "open")
+        waiting = pool.submit(api.get, f"/durahub/v1/instances/{one}/wait?timeout=300")
+        pause(0.5)
+        before = time.monotonic()
+        assert sidecar.stop() == 0
+        assert time.monotonic() - before < 10
+        refused = waiting.result(10)
+    assert (refused.status_code, refused.json()["errorCode"]) == (503, "ERR_UNAVAILABLE")
+    assert "level=error" not in sidecar.output

@@ -31,6 +31,7 @@ from durahub.server.http_instances import PREFIX, instance_endpoints
 from durahub.server.http_openapi import openapi_document
 from durahub.server.http_sidecar import sidecar_endpoints
 from durahub.server.metadata import Metadata
+from durahub.server.open_waits import OpenWaits
 from durahub.server.operations import Operation
 from durahub.server.status import SidecarStatus
 from durahub.types import AppId
@@ -45,6 +46,7 @@ def build_http_app(
     *,
     access: AccessControl,
     max_body_bytes: int | None,
+    waits: OpenWaits | None = None,
 ) -> Starlette:
     """Return the HTTP API of a sidecar.
 
@@ -54,6 +56,7 @@ def build_http_app(
         metadata: What the sidecar tells about itself.
         access: Whose tokens count; asked anew for every request.
         max_body_bytes: Largest body; None for no limit.
+        waits: Ends calls that wait when the sidecar stops; None: nothing does.
     """
     endpoints = all_endpoints(status, client, metadata)
     surroundings = Surroundings(
@@ -61,6 +64,7 @@ def build_http_app(
         client=client,
         is_serving=lambda: status.is_serving,
         max_body_bytes=max_body_bytes,
+        waits=waits or OpenWaits(),
     )
     app = Starlette(
         routes=[_route(path, methods, surroundings) for path, methods in _by_path(endpoints)],

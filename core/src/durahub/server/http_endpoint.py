@@ -25,6 +25,7 @@ from durahub.server.api_errors import (
     ApiError,
     plain_error,
 )
+from durahub.server.open_waits import OpenWaits
 from durahub.server.operations import Operation
 from durahub.types import InstanceKey
 
@@ -84,12 +85,14 @@ class Surroundings:
         client: The engine's client; used while the sidecar serves.
         is_serving: Whether it does.
         max_body_bytes: Largest body; None for no limit.
+        waits: Ends calls that wait when the sidecar stops.
     """
 
     access: AccessControl
     client: Client
     is_serving: Callable[[], bool]
     max_body_bytes: int | None
+    waits: OpenWaits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

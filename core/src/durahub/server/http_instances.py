@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from google.protobuf.json_format import MessageToDict
 from pydantic import BaseModel
@@ -222,7 +223,9 @@ class _Instances:
         condition = has_started if query.what == "started" else has_ended
         try:
             async with asyncio.timeout(query.timeout):
-                view = await self._client.look_once(key, condition, payloads=query.payloads)
+                view = await call.surroundings.waits.run(
+                    partial(self._client.look_once, key, condition, payloads=query.payloads)
+                )
         except TimeoutError:
             view = await self._client.look(key, payloads=query.payloads)
             status = 202

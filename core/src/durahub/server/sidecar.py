@@ -28,6 +28,7 @@ from durahub.server.interruption import Interruptible
 from durahub.server.limits import claim_limits, refuse_unsupported_limits, retention_of
 from durahub.server.listening import usable_addresses
 from durahub.server.metadata import Metadata
+from durahub.server.open_waits import OpenWaits
 from durahub.server.options import SidecarOptions
 from durahub.server.reflection import SERVICES, reflection_routes
 from durahub.server.selection import select_backend
@@ -72,6 +73,7 @@ class Sidecar:
         self._options = options
         self._environ = environ
         self._metadata = Metadata(self)
+        self._waits = OpenWaits()
         self._apply_logging = apply_logging
         self._stop_requested = asyncio.Event()
         self._starting = Interruptible()
@@ -210,6 +212,7 @@ class Sidecar:
         grpc_server = await self._enter_grpc(stack, engine)
         await engine.start()
         stack.push_async_callback(self._stop_engine, engine)
+        stack.callback(self._waits.end_all)
         await grpc_server.start()
         self._is_serving = True
         self._report_start(backend, clock.monotonic_s() - began_s)
@@ -250,6 +253,7 @@ class Sidecar:
             self._metadata,
             access=self._access,
             max_body_bytes=self._options.max_message_bytes,
+            waits=self._waits,
         )
         app = HttpGate(api, rules=self._rules, calls=self._calls)
         server = HttpServer(app, hosts=self._hosts, port=self._options.http_port, tls=self._tls)
