@@ -359,3 +359,12 @@ class TestWithTokens:
         mine = await dapr.StartWorkflowBeta1(START(workflow_name="Order"), metadata=metadata)
         seen = await dapr.GetWorkflowBeta1(GET(instance_id=mine.instance_id), metadata=metadata)
         assert seen.workflow_name == "Order"
+
+    async def test_an_id_that_no_instance_can_have_is_refused_to_the_limited_too(
+        self, dapr: Any
+    ) -> None:
+        call = dapr.GetWorkflowBeta1(
+            GET(instance_id="x" * 5000), metadata=(("dapr-api-token", "orders"),)
+        )
+        code, text = await refusal(call)
+        assert (code, "too long" in text) == ("INVALID_ARGUMENT", True)

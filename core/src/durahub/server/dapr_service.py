@@ -9,10 +9,11 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from durahub.engine.client import Client
+from durahub.errors import RequestError
 from durahub.protocol import dapr_messages as dapr
 from durahub.server.access import Caller, authorize
 from durahub.server.admission import authorize_instance, refuse
-from durahub.server.api_errors import ApiError
+from durahub.server.api_errors import ApiError, plain_error
 from durahub.server.dapr_workflows import DaprWorkflows
 from durahub.server.metadata import Metadata
 from durahub.server.operations import Operation, Scope, operation_of
@@ -105,6 +106,9 @@ class _DaprService:
                 return await handler(request) or Empty()
             except ApiError as error:
                 raise error.to_rpc() from error
+            except RequestError as error:
+                refusal = plain_error(error)
+                raise (refusal.to_rpc() if refusal else error) from error
 
         return UnaryRoute(path, request_type, answer)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import unquote
 
@@ -121,9 +122,9 @@ class Call:
         given: dict[str, Any] = {}
         for name, value in self._request.query_params.multi_items():
             given.setdefault(name, []).append(value)
-        several = model.model_json_schema()["properties"]
+        lists = _lists(model)
         for name, values in given.items():
-            if several.get(name, {}).get("type") != "array":
+            if name not in lists:
                 if len(values) > 1:
                     raise ApiError(400, MALFORMED, f"{name}: given more than once")
                 given[name] = values[0]
@@ -227,6 +228,13 @@ async def answer(
         if refusal is None:
             raise
         raise refusal from error
+
+
+@cache
+def _lists(model: type[BaseModel]) -> frozenset[str]:
+    """Return the parameters that may be given several times."""
+    properties = model.model_json_schema()["properties"]
+    return frozenset(name for name, schema in properties.items() if schema.get("type") == "array")
 
 
 def _decoded(segment: str) -> str:
