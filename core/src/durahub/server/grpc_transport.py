@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -24,6 +24,7 @@ from durahub.server.open_streams import OpenStreams
 from durahub.server.operations import operation_of
 from durahub.server.rpc import (
     CallContext,
+    DialogueRoute,
     Route,
     RpcError,
     StatusCode,
@@ -31,6 +32,7 @@ from durahub.server.rpc import (
     UnaryRoute,
 )
 from durahub.server.tls import Tls
+from durahub.server.unserved import unserved_text
 
 _log = logging.getLogger("durahub.server.grpc")
 
@@ -62,9 +64,9 @@ class GrpcServer:
     """A gRPC server for a fixed set of routes.
 
     It serves from `start` to `stop`, both inside its `async with` block. Calls for unknown paths end
-    with UNIMPLEMENTED, requests that do not decode with INVALID_ARGUMENT, too large ones with
-    RESOURCE_EXHAUSTED, and errors that no handler foresaw with UNKNOWN. Clients may ping as often as
-    they like.
+    with UNIMPLEMENTED and a text that names them, requests that do not decode with INVALID_ARGUMENT, too
+    large ones with RESOURCE_EXHAUSTED, and errors that no handler foresaw with UNKNOWN. Clients may ping
+    as often as they like.
     """
 
     def __init__(
@@ -96,10 +98,10 @@ class GrpcServer:
         self._port = port
         self._streams = OpenStreams()
         self._tls = tls
-        border = _Calls(
+        self._border = _Calls(
             self._streams, access or AccessControl(), rules or ApiRules(), calls or CallLog()
         )
-        self._handlers = {route.path: border.handler_of(route) for route in routes}
+        self._handlers = {route.path: self._border.handler_of(route) for route in routes}
         self._options = _server_options(max_message_bytes)
         self._server: grpc.aio.Server | None = None
 
@@ -135,7 +137,7 @@ class GrpcServer:
             StartupError: Another process took the port since the block was entered.
         """
         server = grpc.aio.server(options=self._options)
-        server.add_generic_rpc_handlers((_Paths(self._handlers),))
+        server.add_generic_rpc_handlers((_Paths(self._handlers, self._unserved),))
         try:
             for host in self._hosts:
                 self._listen(server, join_address(host, self._port))
@@ -146,6 +148,9 @@ class GrpcServer:
             ) from error
         self._server = server
         await server.start()
+
+    def _unserved(self, path: str) -> grpc.RpcMethodHandler[bytes, bytes]:
+        return self._border.refusing_handler(path, unserved_text(path))
 
     def _listen(self, server: grpc.aio.Server, address: str) -> None:
         if self._tls is None:
@@ -213,13 +218,19 @@ def _server_options(max_message_bytes: int | None) -> list[tuple[str, int]]:
 class _Paths(grpc.GenericRpcHandler):
     """Finds the handler of a path."""
 
-    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler[bytes, bytes]]) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, grpc.RpcMethodHandler[bytes, bytes]],
+        unserved: Callable[[str], grpc.RpcMethodHandler[bytes, bytes]],
+    ) -> None:
         self._handlers = handlers
+        self._unserved = unserved
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-        return self._handlers.get(handler_call_details.method)
+    ) -> grpc.RpcMethodHandler[bytes, bytes]:
+        path = handler_call_details.method
+        return self._handlers.get(path) or self._unserved(path)
 
 
 class _Calls:
@@ -238,7 +249,21 @@ class _Calls:
         # errors can be told from those of handlers.
         if isinstance(route, UnaryRoute):
             return grpc.unary_unary_rpc_method_handler(self._unary(route))
+        if isinstance(route, DialogueRoute):
+            return grpc.stream_stream_rpc_method_handler(self._dialogue(route))
         return grpc.unary_stream_rpc_method_handler(self._stream(route))
+
+    def refusing_handler(self, path: str, text: str) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """Return what answers UNIMPLEMENTED, however many requests and responses a method has."""
+
+        async def call(_requests: AsyncIterator[bytes], context: _Context) -> None:
+            try:
+                self._admit(context, path)
+            except RpcError as error:
+                await _refuse(context, path, error)
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+
+        return grpc.stream_stream_rpc_method_handler(call)
 
     def _unary(self, route: UnaryRoute[Any]) -> Callable[[bytes, _Context], Awaitable[bytes]]:
         async def call(request: bytes, context: _Context) -> bytes:
@@ -257,6 +282,19 @@ class _Calls:
                 caller = self._admit(context, route.path)
                 responses = route.handler(_decode(route, request), caller)
                 await self._streams.run(responses, _writer(context))
+            except Exception as error:  # noqa: BLE001 - the border: no error ends another call
+                await _refuse(context, route.path, error)
+
+        return call
+
+    def _dialogue(
+        self, route: DialogueRoute[Any]
+    ) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[None]]:
+        async def call(requests: AsyncIterator[bytes], context: _Context) -> None:
+            try:
+                caller = self._admit(context, route.path)
+                decoded = (_decode(route, request) async for request in requests)
+                await self._streams.run(route.handler(decoded, caller), _writer(context))
             except Exception as error:  # noqa: BLE001 - the border: no error ends another call
                 await _refuse(context, route.path, error)
 

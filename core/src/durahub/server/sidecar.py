@@ -18,14 +18,19 @@ from durahub.errors import DurahubError
 from durahub.server.access import AccessControl
 from durahub.server.api_rules import ApiRules
 from durahub.server.call_log import CallLog
+from durahub.server.dapr_service import dapr_routes
 from durahub.server.grpc_transport import GrpcServer
+from durahub.server.health_service import health_routes
 from durahub.server.http_app import build_http_app
 from durahub.server.http_gate import HttpGate
 from durahub.server.http_server import HttpServer
 from durahub.server.interruption import Interruptible
 from durahub.server.limits import claim_limits, refuse_unsupported_limits, retention_of
 from durahub.server.listening import usable_addresses
+from durahub.server.metadata import Metadata
+from durahub.server.open_waits import OpenWaits
 from durahub.server.options import SidecarOptions
+from durahub.server.reflection import SERVICES, reflection_routes
 from durahub.server.selection import select_backend
 from durahub.server.settings import Settings, load_settings, refuse_fixed_changes
 from durahub.server.signals import reload_on_signal, stop_on_signals
@@ -67,6 +72,8 @@ class Sidecar:
         self._edition = edition
         self._options = options
         self._environ = environ
+        self._metadata = Metadata(self)
+        self._waits = OpenWaits()
         self._apply_logging = apply_logging
         self._stop_requested = asyncio.Event()
         self._starting = Interruptible()
@@ -201,10 +208,11 @@ class Sidecar:
         self._engine = engine
         self._hosts = usable_addresses(self._options.hosts)
         # Servers come first: a port in use is found out before anything touches the store.
-        await self._start_http(stack)
+        await self._start_http(stack, engine)
         grpc_server = await self._enter_grpc(stack, engine)
         await engine.start()
         stack.push_async_callback(self._stop_engine, engine)
+        stack.callback(self._waits.end_all)
         await grpc_server.start()
         self._is_serving = True
         self._report_start(backend, clock.monotonic_s() - began_s)
@@ -238,17 +246,28 @@ class Sidecar:
         self._calls.omits_health = calls.omit_health_checks
         self._apply_logging(configuration.logging)
 
-    async def _start_http(self, stack: AsyncExitStack) -> None:
-        app = HttpGate(
-            build_http_app(self, access=self._access), rules=self._rules, calls=self._calls
+    async def _start_http(self, stack: AsyncExitStack, engine: Engine) -> None:
+        api = build_http_app(
+            self,
+            engine.client,
+            self._metadata,
+            access=self._access,
+            max_body_bytes=self._options.max_message_bytes,
+            waits=self._waits,
         )
+        app = HttpGate(api, rules=self._rules, calls=self._calls)
         server = HttpServer(app, hosts=self._hosts, port=self._options.http_port, tls=self._tls)
         await stack.enter_async_context(server)
         self._ports = (server.port, self._options.grpc_port)
 
     async def _enter_grpc(self, stack: AsyncExitStack, engine: Engine) -> GrpcServer:
         server = GrpcServer(
-            taskhub_routes(engine),
+            (
+                *taskhub_routes(engine),
+                *dapr_routes(engine.client, self._metadata, self),
+                *health_routes(self, SERVICES),
+                *reflection_routes(),
+            ),
             hosts=self._hosts,
             port=self._options.grpc_port,
             max_message_bytes=self._options.max_message_bytes,
