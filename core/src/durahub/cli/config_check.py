@@ -1,0 +1,218 @@
+"""`durahub config`: what configuration files say, before anything is started with them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import AliasChoices, BaseModel, SecretBytes, SecretStr
+from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
+
+from durahub.backend import BackendSettings
+from durahub.cli.durations import format_duration
+from durahub.cli.failures import EXIT_FAILURE, CommandError
+from durahub.cli.lazy_group import LazyCommand, LazyGroup
+from durahub.cli.output import print_json, print_yaml
+from durahub.config import Configuration, load_configuration, validate_store_configuration
+from durahub.edition import Edition, load, scan, select
+from durahub.errors import DurahubError
+
+HIDDEN = "***"
+
+EPILOG = """\b
+Exit codes:
+  0  the files are valid, and a sidecar would start with them as far as they decide
+  2  they are not: standard error has each problem with file, line and key
+
+\b
+Examples:
+  durahub config check workflow.yaml
+  durahub config check base.yaml production.yaml --json
+"""
+
+_KEYS = {
+    "global_max_concurrent_workflows": "globalMaxConcurrentWorkflowInvocations",
+    "global_max_concurrent_activities": "globalMaxConcurrentActivityInvocations",
+    "state_retention": "stateRetentionPolicy",
+}
+"""Fields of the configuration whose keys in a file are other words."""
+_NOT_SAID_BY_FILES = frozenset({"name", "sources", "backend_type", "ignored_sections"})
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/?#@\s:]*):[^/?#\s]*@")
+_SHORTEST_PIECE = 4
+"""Shorter values of variables are hidden only where they are a whole value."""
+
+
+def config_group(edition: Edition) -> click.Group:
+    """Return the command group `config` of a build."""
+    return LazyGroup(
+        "config",
+        help="Look at Dapr Configuration files without starting anything.",
+        lazy={
+            "check": LazyCommand(
+                "Check files, and print what they say together.", lambda: _check(edition)
+            )
+        },
+    )
+
+
+def _check(edition: Edition) -> click.Command:
+    @click.command("check", epilog=EPILOG)
+    @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of YAML.")
+    def check(*, files: tuple[str, ...], as_json: bool) -> None:
+        """Check Dapr Configuration files, and print the configuration that they give together.
+
+        Several files merge as several --config of `durahub serve` do: later ones win, key by key.
+        References to environment variables are followed; variables, passwords and whatever else the
+        backend declares as secret are printed as ***. A limit that is null is none, and a retention
+        period that is null is for ever. The store is not opened.
+        """
+        environ = _RecordingEnviron(os.environ)
+        paths = [Path(file) for file in files]
+        try:
+            resolved = _resolve(edition, load_configuration(paths, environ=environ))
+        except DurahubError as error:
+            raise CommandError(
+                "\n".join(_problems(error, paths, environ)), exit_code=EXIT_FAILURE
+            ) from error
+        document = _document(resolved, environ.seen)
+        if as_json:
+            print_json(document)
+        else:
+            print_yaml(document)
+
+    return check
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Resolved:
+    configuration: Configuration
+    backend: dict[str, object]
+    settings: BackendSettings = field(repr=False)
+
+
+class _RecordingEnviron(dict[str, str]):
+    """Environment variables that remember which of their values were asked for.
+
+    Attributes:
+        seen: These values, which are hidden wherever they come up.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(environ)
+        self.seen: set[str] = set()
+
+    def get(self, name: str, default: Any = None, /) -> Any:
+        value = super().get(name, default)
+        if isinstance(value, str) and value:
+            self.seen.add(value)
+        return value
+
+
+def _resolve(edition: Edition, configuration: Configuration) -> _Resolved:
+    verdict = select(
+        edition, configuration.backend_type, scan(), location=configuration.backend_location
+    )
+    plugin = load(verdict)
+    settings = validate_store_configuration(plugin.settings, configuration)
+    backend = {
+        "backendType": plugin.name,
+        "distribution": verdict.candidate.distribution,
+        "version": verdict.candidate.version,
+        "store": plugin.create(settings).describe(),
+    }
+    return _Resolved(configuration=configuration, backend=backend, settings=settings)
+
+
+def _problems(
+    error: DurahubError, paths: Sequence[Path], environ: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield the problem of all files together, and whatever else is wrong with each by itself."""
+    told = str(error)
+    yield told
+    for path in paths:
+        try:
+            load_configuration([path], environ=environ)
+        except DurahubError as other:
+            if str(other) not in told:
+                yield str(other)
+
+
+def _document(resolved: _Resolved, secrets: set[str]) -> dict[str, object]:
+    configuration = resolved.configuration
+    workflow = {
+        "backendType": resolved.backend["backendType"],
+        **_section(configuration, _NOT_SAID_BY_FILES),
+        "storeConfiguration": _section(resolved.settings, frozenset()),
+    }
+    return {
+        "files": list(configuration.sources),
+        "name": configuration.name,
+        "backend": resolved.backend,
+        "ignored": [f"spec.{section}" for section in configuration.ignored_sections],
+        "spec": {"workflow": _without(workflow, secrets)},
+    }
+
+
+def _section(model: BaseModel, left_out: frozenset[str]) -> dict[str, object]:
+    fields = type(model).model_fields
+    return {
+        _key_of(name, info): _plain(getattr(model, name))
+        for name, info in fields.items()
+        if not info.exclude and name not in left_out and not name.endswith("_location")
+    }
+
+
+def _key_of(name: str, info: FieldInfo) -> str:
+    """Return the key that a file has for a field."""
+    match info.validation_alias:
+        case str(alias):
+            return alias
+        case AliasChoices(choices=[str(alias), *_]):
+            return alias
+    return _KEYS.get(name, to_camel(name))
+
+
+def _plain(value: object) -> object:
+    """Return a value as a document may hold it, or *** for what is declared as secret."""
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case SecretStr() | SecretBytes():
+            return HIDDEN if value.get_secret_value() else ""
+        case timedelta():
+            return format_duration(value)
+        case Enum():
+            return _plain(value.value)
+        case BaseModel():
+            return _section(value, frozenset())
+        case Mapping():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_plain(item) for item in value]
+    return _PASSWORD_IN_URL.sub(rf"\1:{HIDDEN}@", str(value))
+
+
+def _without(value: object, secrets: set[str]) -> object:
+    """Return a document in which nothing repeats a secret."""
+    match value:
+        case str() if value in secrets:
+            return HIDDEN
+        case str():
+            for secret in sorted(secrets, key=len, reverse=True):
+                if len(secret) >= _SHORTEST_PIECE:
+                    value = value.replace(secret, HIDDEN)
+            return value
+        case dict():
+            return {key: _without(item, secrets) for key, item in value.items()}
+        case list():
+            return [_without(item, secrets) for item in value]
+    return value
