@@ -21,6 +21,7 @@ from durahub.edition import (
     take_inventory,
 )
 
+
 def backends_group(edition: Edition) -> click.Group:
     """Return the command group `backends` of a build."""
 

@@ -95,7 +95,7 @@ def _check(edition: Edition) -> click.Command:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Resolved:
     configuration: Configuration
-    backend: dict[str, object]
+    backend: Mapping[str, str]
     settings: BackendSettings = field(repr=False)
 
 
@@ -184,20 +184,25 @@ def _key_of(name: str, info: FieldInfo) -> str:
 def _plain(value: object) -> object:
     """Return a value as a document may hold it, or *** for what is declared as secret."""
     match value:
-        case None | bool() | int() | float():
-            return value
         case SecretStr() | SecretBytes():
             return HIDDEN if value.get_secret_value() else ""
-        case timedelta():
-            return format_duration(value)
-        case Enum():
-            return _plain(value.value)
         case BaseModel():
             return _section(value, frozenset())
         case Mapping():
             return {str(key): _plain(item) for key, item in value.items()}
         case list() | tuple() | set() | frozenset():
             return [_plain(item) for item in value]
+    return _scalar(value)
+
+
+def _scalar(value: object) -> object:
+    match value:
+        case Enum():
+            return _scalar(value.value)
+        case None | bool() | int() | float():
+            return value
+        case timedelta():
+            return format_duration(value)
     return _PASSWORD_IN_URL.sub(rf"\1:{HIDDEN}@", str(value))
 
 

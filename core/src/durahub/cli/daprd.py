@@ -34,7 +34,9 @@ def daprd_command(edition: Edition) -> click.Command:
             *serve.params,
             _switch("--version", core_version()),
             _switch("--build-info", f"Version: {core_version()}\nEdition: {edition.name}"),
-            click.Option(["--wait"], is_flag=True, expose_value=False, callback=_refuse, hidden=True),
+            click.Option(
+                ["--wait"], is_flag=True, expose_value=False, callback=_refuse, hidden=True
+            ),
         ],
         callback=serve.callback,
         help="Run the sidecar as a stand-in for daprd; see `durahub install-daprd`.",

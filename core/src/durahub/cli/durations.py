@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-
-from durahub.config.duration import parse_duration
+from itertools import pairwise
 
 
 def format_duration(duration: timedelta) -> str:
@@ -21,7 +20,7 @@ def format_age(age: timedelta) -> str:
     """Return about how long something took, in at most two units: `3d4h`, `5m10s`, `0s`."""
     seconds = max(int(age.total_seconds()), 0)
     units = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-    for (name, length), (smaller, part) in zip(units, units[1:], strict=False):
+    for (name, length), (smaller, part) in pairwise(units):
         if seconds >= length:
             rest = seconds % length // part
             return f"{seconds // length}{name}" + (f"{rest}{smaller}" if rest else "")
@@ -64,6 +63,8 @@ def ahead(text: str, now: datetime) -> datetime:
 
 
 def _duration(text: str) -> timedelta | None:
+    from durahub.config.duration import parse_duration  # noqa: PLC0415 - slow to import
+
     try:
         return parse_duration(text)
     except ValueError:

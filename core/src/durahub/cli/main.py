@@ -55,7 +55,7 @@ def execute(command: click.Command, arguments: list[str]) -> int:
 
 
 def _build_lazily(edition: Callable[[], Edition]) -> click.Group:
-    workflow = LazyCommand("Start, find, watch and steer workflows.", lambda: _workflow(edition()))
+    workflow = LazyCommand("Start, find, watch and steer workflows.", lambda: _workflow(edition))
     group = LazyGroup(
         PROGRAM,
         help=HELP,
@@ -133,7 +133,7 @@ def _db(edition: Edition) -> click.Command:
     return db_group(edition)
 
 
-def _workflow(edition: Edition) -> click.Command:
+def _workflow(edition: Callable[[], Edition]) -> click.Command:
     from durahub.cli.workflow import workflow_group  # noqa: PLC0415 - slow to import
 
     return workflow_group(edition)

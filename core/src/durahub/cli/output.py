@@ -33,7 +33,7 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table  # noqa: PLC0415 - slow to import
     from rich.text import Text  # noqa: PLC0415 - slow to import
 
-    cells = [tuple(map(_on_one_line, row)) for row in rows]
+    cells = [tuple(map(on_one_line, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
@@ -60,6 +60,6 @@ def print_yaml(document: object) -> None:
     yaml.dump(document, sys.stdout)
 
 
-def _on_one_line(text: str) -> str:
+def on_one_line(text: str) -> str:
     """Return a text without line breaks and control characters: it may come from anybody's workflow."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
