@@ -156,7 +156,7 @@ def _document(resolved: _Resolved, secrets: set[str]) -> dict[str, object]:
     return {
         "files": list(configuration.sources),
         "name": configuration.name,
-        "backend": resolved.backend,
+        "backend": _without(dict(resolved.backend), secrets),
         "ignored": [f"spec.{section}" for section in configuration.ignored_sections],
         "spec": {"workflow": _without(workflow, secrets)},
     }
