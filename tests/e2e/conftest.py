@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from tests.e2e.client import Client, ClientProcess
+from tests.e2e.http_api import HttpApi
 from tests.e2e.processes import Child, LogBook, wait_until
 from tests.e2e.stack import Launcher, Stack
 
@@ -95,3 +96,17 @@ def add_worker(bare_stack: Stack, launcher: Launcher) -> Callable[[], Child]:
 def bare_client(bare_stack: Stack) -> Client:
     """A client of the bare stack."""
     return bare_stack.sync
+
+
+@pytest.fixture
+def api(stack: Stack) -> Iterator[HttpApi]:
+    """The HTTP API of the sidecar that has a worker."""
+    with HttpApi(stack.sidecar) as api:
+        yield api
+
+
+@pytest.fixture
+def bare_api(bare_stack: Stack) -> Iterator[HttpApi]:
+    """The HTTP API of the bare stack."""
+    with HttpApi(bare_stack.sidecar) as api:
+        yield api

@@ -166,6 +166,20 @@ async def test_a_wrong_configuration_fails_the_start(
         await sidecar.__aenter__()
 
 
+async def test_the_state_components_of_its_application_are_known(
+    new_sidecar: SidecarFactory, tmp_path: Path
+) -> None:
+    (tmp_path / "components").mkdir()
+    (tmp_path / "components" / "a.yaml").write_text(
+        "kind: Component\nmetadata: {name: mine}\nspec: {type: state.redis}\nscopes: [shop]\n"
+        "---\nkind: Component\nmetadata: {name: theirs}\nspec: {type: state.redis}\nscopes: [x]\n"
+    )
+    async with new_sidecar(resource_paths=(tmp_path / "components",)) as sidecar:
+        assert [component.name for component in sidecar.components] == ["mine"]
+    with pytest.raises(ConfigError, match="gone"):
+        await new_sidecar(resource_paths=(tmp_path / "gone",)).__aenter__()
+
+
 async def test_limits_over_all_sidecars_are_refused_where_the_backend_has_none(
     new_sidecar: SidecarFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

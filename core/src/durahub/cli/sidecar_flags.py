@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,7 @@ def read_sidecar_flags(
     options = SidecarOptions(
         app_id=_checked_app_id(app_id),
         config_paths=tuple(Path(path) for path in flags["config"]),
+        resource_paths=tuple(Path(path) for path in _resource_paths(flags)),
         hosts=parse_listen_addresses(flags["dapr_listen_addresses"]),
         http_port=max(flags["dapr_http_port"], 0),
         grpc_port=max(flags["dapr_grpc_port"], 0),
@@ -88,6 +89,11 @@ def read_sidecar_flags(
         log_as_json=flags["log_as_json"],
         without_effect=flags_without_effect(ctx),
     )
+
+
+def _resource_paths(flags: Mapping[str, Any]) -> Sequence[str]:
+    paths: Sequence[str] = flags["resources_path"] or flags["components_path"]
+    return paths
 
 
 def _checked_app_id(app_id: str) -> AppId:
@@ -175,6 +181,14 @@ _FLAGS = (
         metavar="FILE",
         help=CONFIG_HELP,
     ),
+    section_option(
+        _WORKFLOWS,
+        "--resources-path",
+        multiple=True,
+        metavar="PATH",
+        help="Directory of Dapr component files: state stores and secret stores. Repeatable.",
+    ),
+    click.option("--components-path", multiple=True, hidden=True),
     section_option(
         _WORKFLOWS,
         "--max-body-size",

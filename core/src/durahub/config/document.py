@@ -1,4 +1,4 @@
-"""Reads one YAML 1.2 file into a tree with positions.
+"""Reads YAML 1.2 files into trees with positions.
 
 Nothing of a file's content gets into a message except keys: the YAML library's own errors and warnings
 quote the source, and the source may hold a password.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
@@ -18,6 +20,8 @@ from ruamel.yaml.reader import ReaderError
 
 from durahub.config.tree import Entry, Items, Node, Plain, Position, Scalar, Table, describe
 from durahub.errors import ConfigError
+
+_T = TypeVar("_T")
 
 _CORE_TAG = "tag:yaml.org,2002:"
 _MAX_DEPTH = 100
@@ -33,13 +37,34 @@ def read_document(path: Path) -> Table:
         ConfigError: The file can't be read, is not UTF-8, is empty, is not well-formed YAML, holds
             several documents, or is something else than a mapping; with file, line and column.
     """
-    root = _compose(_read_text(path), str(path))
+    file = str(path)
+    root: YamlNode | None = _parse(_read_text(path), file, _new_yaml().compose)
     if root is None:
-        raise ConfigError("the file is empty", location=str(path))
-    node = _Converter(str(path)).convert(root)
+        raise ConfigError("the file is empty", location=file)
+    node = _Converter(file).convert(root)
     if isinstance(node, Table):
         return node
     raise ConfigError(f"expected a mapping, found {describe(node)}", location=str(node.at))
+
+
+def read_documents(path: Path, *, kind: str) -> Sequence[Table]:
+    """Return those documents of a YAML file that are mappings with the given `kind`.
+
+    Raises:
+        ConfigError: The file can't be read, is not UTF-8, or is not well-formed YAML; with file, line
+            and column.
+    """
+    file = str(path)
+    roots = _parse(_read_text(path), file, lambda text: list(_new_yaml().compose_all(text)))
+    nodes = (_Converter(file).convert(root) for root in roots if _kind_of(root) == kind)
+    return [node for node in nodes if isinstance(node, Table)]
+
+
+def _kind_of(root: YamlNode | None) -> object:
+    # Before it is converted: a document that concerns nobody here may hold what is not supported.
+    if not isinstance(root, MappingNode):
+        return None
+    return next((value.value for key, value in root.value if key.value == "kind"), None)
 
 
 def _read_text(path: Path) -> str:
@@ -56,12 +81,12 @@ def _new_yaml() -> YAML:
     return YAML(typ="safe", pure=True)
 
 
-def _compose(text: str, file: str) -> YamlNode | None:
+def _parse(text: str, file: str, parse: Callable[[str], _T]) -> _T:
     try:
         with warnings.catch_warnings():
             # To use an anchor's name again is legal, and the warning quotes the file.
             warnings.simplefilter("ignore", ReusedAnchorWarning)
-            node: YamlNode | None = _new_yaml().compose(text)
+            return parse(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
@@ -76,7 +101,6 @@ def _compose(text: str, file: str) -> YamlNode | None:
         raise ConfigError("malformed YAML", location=file) from None
     except RecursionError:
         raise ConfigError(f"nested deeper than {_MAX_DEPTH} levels", location=file) from None
-    return node
 
 
 def _problem(error: MarkedYAMLError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -19,8 +19,10 @@ from google.protobuf.message import DecodeError
 from durahub.errors import BackendUnavailableError, CapabilityNotSupportedError, StartupError
 from durahub.server.listening import find_port, join_address
 from durahub.server.open_streams import OpenStreams
+from durahub.server.operations import operation_of
 from durahub.server.rpc import (
     CallContext,
+    DialogueRoute,
     Route,
     RpcError,
     StatusCode,
@@ -51,9 +53,9 @@ class GrpcServer:
     """A gRPC server for a fixed set of routes.
 
     It serves from `start` to `stop`, both inside its `async with` block. Calls for unknown paths end
-    with UNIMPLEMENTED, requests that do not decode with INVALID_ARGUMENT, too large ones with
-    RESOURCE_EXHAUSTED, and errors that no handler foresaw with UNKNOWN. Clients may ping as often as
-    they like.
+    with UNIMPLEMENTED and a text that names them, requests that do not decode with INVALID_ARGUMENT, too
+    large ones with RESOURCE_EXHAUSTED, and errors that no handler foresaw with UNKNOWN. Clients may ping
+    as often as they like.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class GrpcServer:
         port: int,
         max_message_bytes: int | None,
         api_token: str | None = None,
+        unserved_text: Callable[[str], str] = "unknown method {}".format,
     ) -> None:
         """Prepare a server; does no I/O.
 
@@ -73,13 +76,16 @@ class GrpcServer:
             port: 0 picks a free one.
             max_message_bytes: Largest request; None for no limit. What to send is for handlers to
                 limit: they know how to end a work item that has grown too large.
-            api_token: What every call has to carry as `dapr-api-token`; None asks for nothing.
+            api_token: What calls have to carry as `dapr-api-token`, those about health excepted; None
+                asks for nothing.
+            unserved_text: Returns what to say about a path that is not served.
         """
         self._hosts = hosts
         self._port = port
         self._streams = OpenStreams()
-        calls = _Calls(self._streams, api_token)
-        self._handlers = {route.path: calls.handler_of(route) for route in routes}
+        self._calls = _Calls(self._streams, api_token)
+        self._handlers = {route.path: self._calls.handler_of(route) for route in routes}
+        self._unserved_text = unserved_text
         self._options = _server_options(max_message_bytes)
         self._server: grpc.aio.Server | None = None
 
@@ -115,7 +121,7 @@ class GrpcServer:
             StartupError: Another process took the port since the block was entered.
         """
         server = grpc.aio.server(options=self._options)
-        server.add_generic_rpc_handlers((_Paths(self._handlers),))
+        server.add_generic_rpc_handlers((_Paths(self._handlers, self._unserved),))
         try:
             for host in self._hosts:
                 server.add_insecure_port(join_address(host, self._port))
@@ -126,6 +132,9 @@ class GrpcServer:
             ) from error
         self._server = server
         await server.start()
+
+    def _unserved(self, path: str) -> grpc.RpcMethodHandler[bytes, bytes]:
+        return self._calls.refusing_handler(path, self._unserved_text(path))
 
     async def stop(self, grace_s: float) -> None:
         """End streams with CANCELLED at once, and give other calls `grace_s` seconds before they are cancelled.
@@ -162,13 +171,19 @@ def _server_options(max_message_bytes: int | None) -> list[tuple[str, int]]:
 class _Paths(grpc.GenericRpcHandler):
     """Finds the handler of a path."""
 
-    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler[bytes, bytes]]) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, grpc.RpcMethodHandler[bytes, bytes]],
+        unserved: Callable[[str], grpc.RpcMethodHandler[bytes, bytes]],
+    ) -> None:
         self._handlers = handlers
+        self._unserved = unserved
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-        return self._handlers.get(handler_call_details.method)
+    ) -> grpc.RpcMethodHandler[bytes, bytes]:
+        path = handler_call_details.method
+        return self._handlers.get(path) or self._unserved(path)
 
 
 class _Calls:
@@ -183,12 +198,26 @@ class _Calls:
         # errors can be told from those of handlers.
         if isinstance(route, UnaryRoute):
             return grpc.unary_unary_rpc_method_handler(self._unary(route))
+        if isinstance(route, DialogueRoute):
+            return grpc.stream_stream_rpc_method_handler(self._dialogue(route))
         return grpc.unary_stream_rpc_method_handler(self._stream(route))
+
+    def refusing_handler(self, path: str, text: str) -> grpc.RpcMethodHandler[bytes, bytes]:
+        """Return what answers UNIMPLEMENTED, however many requests and responses a method has."""
+
+        async def call(_requests: AsyncIterator[bytes], context: _Context) -> None:
+            try:
+                self._admit(path, context)
+            except RpcError as error:
+                await _refuse(context, path, error)
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
+
+        return grpc.stream_stream_rpc_method_handler(call)
 
     def _unary(self, route: UnaryRoute[Any]) -> Callable[[bytes, _Context], Awaitable[bytes]]:
         async def call(request: bytes, context: _Context) -> bytes:
             try:
-                caller = self._admit(context)
+                caller = self._admit(route.path, context)
                 answer = await route.handler(_decode(route, request), caller)
                 return answer if isinstance(answer, bytes) else answer.SerializeToString()
             except Exception as error:  # noqa: BLE001 - the border: no error ends another call
@@ -199,7 +228,7 @@ class _Calls:
     def _stream(self, route: StreamRoute[Any]) -> Callable[[bytes, _Context], Awaitable[None]]:
         async def call(request: bytes, context: _Context) -> None:
             try:
-                caller = self._admit(context)
+                caller = self._admit(route.path, context)
                 responses = route.handler(_decode(route, request), caller)
                 await self._streams.run(responses, _writer(context))
             except Exception as error:  # noqa: BLE001 - the border: no error ends another call
@@ -207,9 +236,22 @@ class _Calls:
 
         return call
 
-    def _admit(self, context: _Context) -> CallContext:
+    def _dialogue(
+        self, route: DialogueRoute[Any]
+    ) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[None]]:
+        async def call(requests: AsyncIterator[bytes], context: _Context) -> None:
+            try:
+                caller = self._admit(route.path, context)
+                decoded = (_decode(route, request) async for request in requests)
+                await self._streams.run(route.handler(decoded, caller), _writer(context))
+            except Exception as error:  # noqa: BLE001 - the border: no error ends another call
+                await _refuse(context, route.path, error)
+
+        return call
+
+    def _admit(self, path: str, context: _Context) -> CallContext:
         metadata = {key.lower(): value for key, value in context.invocation_metadata() or ()}
-        if self._token is not None:
+        if self._token is not None and operation_of(path).needs_token:
             given = metadata.get(TOKEN_HEADER, b"")
             given = given.encode() if isinstance(given, str) else given
             if not hmac.compare_digest(given, self._token):

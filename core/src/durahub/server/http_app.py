@@ -1,8 +1,9 @@
-"""The HTTP API: health, metadata, shutdown."""
+"""The HTTP API: Dapr's routes, and ours under `/durahub/v1`."""
 
 from __future__ import annotations
 
-import hmac
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,153 +13,163 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from durahub.engine.client import Client
+from durahub.errors import DurahubError
+from durahub.server.access import AccessControl, authorize
+from durahub.server.api_errors import ApiError
+from durahub.server.dapr_workflows import DaprWorkflows
+from durahub.server.http_bulk import bulk_endpoints
+from durahub.server.http_dapr import dapr_endpoints
+from durahub.server.http_endpoint import (
+    TOKEN_HEADER,
+    Endpoint,
+    Surroundings,
+    UnknownCallerError,
+    answer,
+    refuse,
+)
+from durahub.server.http_instances import PREFIX, instance_endpoints
+from durahub.server.http_openapi import openapi_document
+from durahub.server.http_sidecar import sidecar_endpoints
+from durahub.server.metadata import Metadata
+from durahub.server.operations import Operation
 from durahub.server.status import SidecarStatus
+from durahub.types import AppId
 
-MAX_ATTRIBUTE_BYTES = 64 * 1024
-"""Largest value of one metadata attribute."""
-MAX_ATTRIBUTES = 100
-"""Attributes that clients may add; tools add a handful."""
-
-_NO_CONTENT = 204
-_HEALTH_PATHS = frozenset({"/v1.0/healthz", "/v1.0/healthz/outbound"})
+_log = logging.getLogger("durahub.server.http")
 
 
-def build_http_app(status: SidecarStatus, *, api_token: str | None = None) -> Starlette:
+def build_http_app(
+    status: SidecarStatus,
+    client: Client,
+    metadata: Metadata,
+    *,
+    access: AccessControl,
+    max_body_bytes: int | None,
+) -> Starlette:
     """Return the HTTP API of a sidecar.
 
     Args:
         status: The sidecar; asked anew for every request.
-        api_token: What requests have to carry as header `dapr-api-token`, health excepted; None asks
-            for nothing.
+        client: Carries out what is about workflows; used while the sidecar serves.
+        metadata: What the sidecar tells about itself.
+        access: Whose tokens count; asked anew for every request.
+        max_body_bytes: Largest body; None for no limit.
     """
-    api = _Api(status)
-    return Starlette(
-        routes=[
-            Route("/v1.0/healthz", api.health, methods=["GET"]),
-            Route("/v1.0/healthz/outbound", api.outbound_health, methods=["GET"]),
-            Route("/v1.0/metadata", api.metadata, methods=["GET"]),
-            Route("/v1.0/metadata/{key}", api.set_attribute, methods=["PUT"]),
-            Route("/v1.0/shutdown", api.shutdown, methods=["POST"]),
-        ],
-        middleware=[] if api_token is None else [Middleware(_TokenGuard, token=api_token)],
-        exception_handlers={HTTPException: _refusal},
+    endpoints = all_endpoints(status, client, metadata)
+    surroundings = Surroundings(
+        access=access,
+        client=client,
+        is_serving=lambda: status.is_serving,
+        max_body_bytes=max_body_bytes,
     )
+    app = Starlette(
+        routes=[_route(path, methods, surroundings) for path, methods in _by_path(endpoints)],
+        middleware=[Middleware(_RawPaths)],
+        exception_handlers={HTTPException: _refusing(access), ApiError: _explain},
+    )
+    app.router.redirect_slashes = False
+    return app
 
 
-class _Api:
-    """The endpoints."""
+def all_endpoints(status: SidecarStatus, client: Client, metadata: Metadata) -> Sequence[Endpoint]:
+    """Return every endpoint, the OpenAPI document's included.
 
-    def __init__(self, status: SidecarStatus) -> None:
-        self._status = status
-        self._attributes: dict[str, str] = {}
+    Args:
+        status: As `build_http_app`.
+        client: As `build_http_app`.
+        metadata: As `build_http_app`.
+    """
+    app_id = AppId(status.app_id)
+    described = [
+        *sidecar_endpoints(status, metadata),
+        *dapr_endpoints(DaprWorkflows(client), app_id),
+        *instance_endpoints(client, app_id),
+        *bulk_endpoints(client),
+    ]
 
-    async def health(self, request: Request) -> Response:
-        expected = request.query_params.get("appid", self._status.app_id)
-        if expected != self._status.app_id:
-            message = f"this sidecar serves app id {self._status.app_id!r}, not {expected!r}"
-            return _error(500, "ERR_HEALTH_APPID_NOT_MATCH", message)
-        if not self._status.is_ready:
-            return _error(500, "ERR_HEALTH_NOT_READY", "durahub is not ready")
-        return Response(status_code=_NO_CONTENT)
+    async def describe(_: object) -> Response:
+        return JSONResponse(openapi_document([*described, own]))
 
-    async def outbound_health(self, _request: Request) -> Response:
-        if not self._status.is_serving:
-            message = "durahub outbound is not ready"
-            return _error(500, "ERR_OUTBOUND_HEALTH_NOT_READY", message)
-        return Response(status_code=_NO_CONTENT)
-
-    async def metadata(self, _request: Request) -> Response:
-        return JSONResponse(_describe(self._status, self._attributes))
-
-    async def set_attribute(self, request: Request) -> Response:
-        key = request.path_params["key"]
-        if key not in self._attributes and len(self._attributes) >= MAX_ATTRIBUTES:
-            message = f"there are {MAX_ATTRIBUTES} attributes already"
-            return _error(400, "ERR_METADATA_TOO_MANY", message)
-        value = await _read_at_most(request, MAX_ATTRIBUTE_BYTES)
-        self._attributes[key] = value.decode(errors="replace")
-        return Response(status_code=_NO_CONTENT)
-
-    async def shutdown(self, _request: Request) -> Response:
-        self._status.request_stop("shutdown requested over HTTP")
-        return Response(status_code=_NO_CONTENT)
+    own = Endpoint(
+        method="GET",
+        path=f"{PREFIX}/openapi.json",
+        operation=Operation.DESCRIBE,
+        summary="This document",
+        handler=describe,
+        success={200: None},
+        needs_engine=False,
+    )
+    return [*described, own]
 
 
-def _describe(status: SidecarStatus, attributes: dict[str, str]) -> dict[str, object]:
-    identity = status.identity
-    return {
-        "id": status.app_id,
-        "runtimeVersion": identity.version,
-        "enabledFeatures": [],
-        "components": [],
-        "extended": {"daprRuntimeVersion": identity.version, **attributes},
-        "subscriptions": [],
-        "httpEndpoints": [],
-        "appConnectionProperties": {},
-        "actorRuntime": {
-            "runtimeStatus": "RUNNING" if status.is_serving else "INITIALIZING",
-            "activeActors": [],
-            "hostReady": status.is_ready,
-            "placement": "",
-        },
-        "scheduler": {"connected_addresses": []},
-        "workflows": {"connectedWorkers": status.connected_workers},
-        "durahub": {
-            "edition": identity.edition,
-            "version": identity.version,
-            "backend": {
-                "type": identity.backend_type,
-                "distribution": identity.backend_distribution,
-                "version": identity.backend_version,
-            },
-            "parked": dict(status.parked),
-        },
-    }
+def _by_path(endpoints: Iterable[Endpoint]) -> Iterable[tuple[str, Mapping[str, Endpoint]]]:
+    found: dict[str, dict[str, Endpoint]] = {}
+    for endpoint in endpoints:
+        found.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+    return found.items()
 
 
-async def _read_at_most(request: Request, limit: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise HTTPException(413, f"the body is larger than {limit} bytes")
-    return bytes(body)
+def _route(path: str, methods: Mapping[str, Endpoint], surroundings: Surroundings) -> Route:
+    async def run(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        try:
+            return await answer(methods[method], surroundings, request, request.path_params)
+        except ApiError:
+            raise
+        except Exception as error:
+            _log.error("request failed", extra={"method": method, "path": path}, exc_info=error)
+            # Messages of our own errors are for everybody; others may tell what they should not.
+            text = str(error) if isinstance(error, DurahubError) else "internal error; see the log"
+            raise ApiError(500, "ERR_INTERNAL", text) from error
+
+    return Route(path, run, methods=list(methods))
+
+
+async def _explain(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    if isinstance(error, UnknownCallerError):
+        return PlainTextResponse(error.message, status_code=error.status)
+    return _error(error.status, error.error_code, error.message)
 
 
 def _error(code: int, error_code: str, message: str) -> JSONResponse:
     return JSONResponse({"errorCode": error_code, "message": message}, status_code=code)
 
 
-_ERROR_CODES = {404: "ERR_NOT_FOUND", 405: "ERR_METHOD_NOT_ALLOWED", 413: "ERR_BODY_TOO_LARGE"}
+_ERROR_CODES = {404: "ERR_NOT_FOUND", 405: "ERR_METHOD_NOT_ALLOWED"}
 
 
-async def _refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    # The router's own message is only the name of the status.
-    where = f"{request.method} {request.url.path}"
-    response = _error(
-        error.status_code,
-        _ERROR_CODES.get(error.status_code, "ERR_REFUSED"),
-        f"{where}: {error.detail}",
-    )
-    response.headers.update(error.headers or {})
-    return response
+def _refusing(access: AccessControl) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Return what answers for paths and methods that are not there."""
+
+    async def refusal(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        caller = access.identify(request.headers.get(TOKEN_HEADER))
+        try:
+            refuse(authorize(caller, Operation.UNSERVED))
+        except ApiError as refused:
+            return await _explain(request, refused)
+        # The router's own message is only the name of the status.
+        where = f"{request.method} {request.url.path}"
+        response = _error(
+            error.status_code,
+            _ERROR_CODES.get(error.status_code, "ERR_REFUSED"),
+            f"{where}: {error.detail}",
+        )
+        response.headers.update(error.headers or {})
+        return response
+
+    return refusal
 
 
-class _TokenGuard:
-    """Refuses requests without the API token."""
+class _RawPaths:
+    """Lets routes see paths as they were sent, so that a parameter may have an encoded slash in it."""
 
-    def __init__(self, app: ASGIApp, *, token: str) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._token = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._admits(scope):
-            refusal = PlainTextResponse("invalid api token", status_code=401)
-            await refusal(scope, receive, send)
-            return
+        if scope["type"] == "http":
+            scope = {**scope, "path": scope["raw_path"].decode("latin-1")}
         await self._app(scope, receive, send)
-
-    def _admits(self, scope: Scope) -> bool:
-        given = dict(scope["headers"]).get(b"dapr-api-token", b"")
-        return scope["path"] in _HEALTH_PATHS or hmac.compare_digest(given, self._token)

@@ -21,6 +21,7 @@ class SidecarOptions:
     Attributes:
         app_id: The application that it serves; not empty.
         config_paths: Dapr configuration files, later ones win.
+        resource_paths: Directories or files with Dapr components.
         hosts: IP addresses to listen on.
         http_port: 0 picks a free one.
         grpc_port: 0 picks a free one.
@@ -31,6 +32,7 @@ class SidecarOptions:
 
     app_id: AppId
     config_paths: tuple[Path, ...] = ()
+    resource_paths: tuple[Path, ...] = ()
     hosts: tuple[str, ...] = LOOPBACK
     http_port: int = DEFAULT_HTTP_PORT
     grpc_port: int = DEFAULT_GRPC_PORT

@@ -113,4 +113,19 @@ class StreamRoute(Generic[RequestT]):
     handler: Callable[[RequestT, CallContext], AsyncIterator[bytes]]
 
 
-Route: TypeAlias = UnaryRoute[RequestT] | StreamRoute[RequestT]
+@dataclass(frozen=True, slots=True)
+class DialogueRoute(Generic[RequestT]):
+    """A stream of requests, a stream of responses.
+
+    Attributes:
+        path: `/Service/Method`, as on the wire.
+        request_type: Message class that requests are decoded with.
+        handler: Takes the requests as they come, and returns encoded responses as that of a `StreamRoute`.
+    """
+
+    path: str
+    request_type: type[RequestT]
+    handler: Callable[[AsyncIterator[RequestT], CallContext], AsyncIterator[bytes]]
+
+
+Route: TypeAlias = UnaryRoute[RequestT] | StreamRoute[RequestT] | DialogueRoute[RequestT]

@@ -11,16 +11,22 @@ from typing import Self
 
 from durahub.backend import Backend
 from durahub.clock import SystemClock
-from durahub.config import Configuration, load_configuration
+from durahub.config import Component, Configuration, load_components, load_configuration
 from durahub.edition import Edition
 from durahub.engine import Engine, EngineOptions, RetentionPolicy
+from durahub.server.access import AccessControl, token_for_everything
+from durahub.server.dapr_service import dapr_routes, unserved_text
+from durahub.server.dapr_workflows import DaprWorkflows
 from durahub.server.grpc_transport import GrpcServer
+from durahub.server.health_service import health_routes
 from durahub.server.http_app import build_http_app
 from durahub.server.http_server import HttpServer
 from durahub.server.interruption import Interruptible
 from durahub.server.limits import claim_limits, refuse_unsupported_limits
 from durahub.server.listening import usable_addresses
+from durahub.server.metadata import Metadata
 from durahub.server.options import SidecarOptions
+from durahub.server.reflection import SERVICES, reflection_routes
 from durahub.server.selection import select_backend
 from durahub.server.signals import stop_on_signals
 from durahub.server.status import BuildIdentity
@@ -53,12 +59,16 @@ class Sidecar:
         self._edition = edition
         self._options = options
         self._environ = environ
+        self._metadata = Metadata(self)
+        token = options.api_token
+        self._access = AccessControl(() if token is None else (token_for_everything(token),))
         self._stop_requested = asyncio.Event()
         self._starting = Interruptible()
         self._running = AsyncExitStack()
         self._is_serving = False
         self._engine: Engine | None = None
         self._identity: BuildIdentity | None = None
+        self._components: tuple[Component, ...] = ()
         self._hosts = options.hosts
         self._ports = (options.http_port, options.grpc_port)
 
@@ -72,6 +82,11 @@ class Sidecar:
         """Which program it is; known as soon as it listens."""
         assert self._identity is not None, "the backend has not been selected yet"
         return self._identity
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The state components that its resource paths have for this application; known once it starts."""
+        return self._components
 
     @property
     def http_port(self) -> int:
@@ -140,13 +155,16 @@ class Sidecar:
         clock = SystemClock()
         began_s = clock.monotonic_s()
         configuration = load_configuration(self._options.config_paths, environ=self._environ)
+        self._components = load_components(
+            self._options.resource_paths, environ=self._environ, app_id=self._options.app_id
+        )
         _report_notices(configuration)
         backend = self._create_backend(configuration)
         engine = Engine(backend, self._engine_options(configuration), clock=clock)
         self._engine = engine
         self._hosts = usable_addresses(self._options.hosts)
         # Servers come first: a port in use is found out before anything touches the store.
-        await self._start_http(stack)
+        await self._start_http(stack, engine)
         grpc_server = await self._enter_grpc(stack, engine)
         await engine.start()
         stack.push_async_callback(self._stop_engine, engine)
@@ -176,19 +194,31 @@ class Sidecar:
             ),
         )
 
-    async def _start_http(self, stack: AsyncExitStack) -> None:
-        app = build_http_app(self, api_token=self._options.api_token)
+    async def _start_http(self, stack: AsyncExitStack, engine: Engine) -> None:
+        app = build_http_app(
+            self,
+            engine.client,
+            self._metadata,
+            access=self._access,
+            max_body_bytes=self._options.max_message_bytes,
+        )
         server = HttpServer(app, hosts=self._hosts, port=self._options.http_port)
         await stack.enter_async_context(server)
         self._ports = (server.port, self._options.grpc_port)
 
     async def _enter_grpc(self, stack: AsyncExitStack, engine: Engine) -> GrpcServer:
         server = GrpcServer(
-            taskhub_routes(engine),
+            (
+                *taskhub_routes(engine),
+                *dapr_routes(DaprWorkflows(engine.client), self._metadata, self),
+                *health_routes(self, SERVICES),
+                *reflection_routes(),
+            ),
             hosts=self._hosts,
             port=self._options.grpc_port,
             max_message_bytes=self._options.max_message_bytes,
             api_token=self._options.api_token,
+            unserved_text=unserved_text,
         )
         await stack.enter_async_context(server)
         stack.push_async_callback(server.stop, _LAST_ANSWERS_S)

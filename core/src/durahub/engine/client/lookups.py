@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from durahub.backend import InstanceQuery
-from durahub.engine.client.part import ClientPart, has_started
+from dataclasses import replace
+
+from durahub.backend import InstanceHistory, InstanceQuery, InstanceView
+from durahub.engine.client.part import ClientPart, has_ended, has_started
 from durahub.engine.describe import instance_response
 from durahub.engine.events import visible_events
 from durahub.engine.watchers import Condition
@@ -39,7 +41,42 @@ class Lookups(ClientPart):
         Raises:
             InstanceNotFoundError: There is no such instance.
         """
-        return await self._wait(request, lambda status: status.is_terminal)
+        return await self._wait(request, has_ended)
+
+    async def look(self, key: InstanceKey, *, payloads: bool = False) -> InstanceView:
+        """Return an instance as the store shows it now.
+
+        Raises:
+            InstanceNotFoundError: There is no such instance.
+        """
+        (view,) = await self._backend.get([key], payloads=payloads)
+        if view is None:
+            raise InstanceNotFoundError
+        return view
+
+    async def look_once(
+        self, key: InstanceKey, condition: Condition, *, payloads: bool = False
+    ) -> InstanceView:
+        """Return an instance once its status fulfils a condition, `has_started` or `has_ended`.
+
+        Raises:
+            InstanceNotFoundError: There is no such instance.
+        """
+        # The result is read inside: what is watched is not removed by a retention policy.
+        with self._watchers.watch(key, condition) as watch:
+            await watch.outcome()
+            return await self.look(key, payloads=payloads)
+
+    async def committed(self, instance_id: str) -> InstanceHistory:
+        """Return an instance's record and committed history, as clients may see its events.
+
+        Raises:
+            InstanceNotFoundError: There is no such instance.
+        """
+        (history,) = await self._backend.history([InstanceKey(self._app_id, instance_id)])
+        if history is None:
+            raise InstanceNotFoundError(f"workflow instance '{instance_id}' not found")
+        return replace(history, events=tuple(visible_events(history.events)))
 
     async def history(self, request: pb.GetInstanceHistoryRequest) -> bytes:
         """Return the serialised GetInstanceHistoryResponse with the committed history.
@@ -47,10 +84,8 @@ class Lookups(ClientPart):
         Raises:
             InstanceNotFoundError: There is no such instance.
         """
-        (history,) = await self._backend.history([InstanceKey(self._app_id, request.instanceId)])
-        if history is None:
-            raise InstanceNotFoundError(f"workflow instance '{request.instanceId}' not found")
-        return history_response_bytes(visible_events(history.events))
+        history = await self.committed(request.instanceId)
+        return history_response_bytes(history.events)
 
     async def list_ids(self, request: pb.ListInstanceIDsRequest) -> pb.ListInstanceIDsResponse:
         """Return one page of the ids of the application's instances, in order of creation.
@@ -79,10 +114,7 @@ class Lookups(ClientPart):
     async def _wait(
         self, request: pb.GetInstanceRequest, condition: Condition
     ) -> pb.GetInstanceResponse:
-        # The result is read inside: what is watched is not removed by a retention policy.
-        with self._watchers.watch(self._key(request), condition) as watch:
-            await watch.outcome()
-            response = await self.get(request)
-        if not response.exists:
-            raise InstanceNotFoundError
-        return response
+        view = await self.look_once(
+            self._key(request), condition, payloads=request.getInputsAndOutputs
+        )
+        return instance_response(view)

@@ -45,6 +45,11 @@ def has_started(status: RuntimeStatus) -> bool:
     return status is not RuntimeStatus.PENDING
 
 
+def has_ended(status: RuntimeStatus) -> bool:
+    """Return whether an instance with this status can never run again."""
+    return status.is_terminal
+
+
 def refuse_parked(status: RuntimeStatus) -> None:
     """Refuse what an instance with this status can't react to.
 

@@ -42,7 +42,7 @@ class Purges(ClientPart):
                 removed before it stays removed. Not with a filter.
             InstanceStalledError: One of them is parked, and `force` is not set. Not with a filter.
         """
-        removal = _Removal(recursive=request.recursive, force=request.force)
+        removal = Removal(recursive=request.recursive, force=request.force)
         if request.HasField("purgeInstanceFilter"):
             query = _query(request.purgeInstanceFilter, self._target(request), force=request.force)
             await self._purge_matching(query, removal)
@@ -53,7 +53,7 @@ class Purges(ClientPart):
             response.isComplete.value = True
         return response
 
-    async def _purge_matching(self, query: InstanceQuery | None, removal: _Removal) -> None:
+    async def _purge_matching(self, query: InstanceQuery | None, removal: Removal) -> None:
         while query is not None:
             page = await self._backend.list_instances(query)
             outcomes = await asyncio.gather(
@@ -65,7 +65,7 @@ class Purges(ClientPart):
                     raise outcome
             query = replace(query, page_token=page.next_token) if page.next_token else None
 
-    async def _purge_selected(self, record: InstanceRecord, removal: _Removal) -> None:
+    async def _purge_selected(self, record: InstanceRecord, removal: Removal) -> None:
         """Remove an instance if it still is what a filter selected, and may be removed."""
         try:
             await self._purge(record.key, removal, record.execution_id)
@@ -73,7 +73,7 @@ class Purges(ClientPart):
             return
 
     async def _purge(
-        self, key: InstanceKey, removal: _Removal, execution_id: ExecutionId | None = None
+        self, key: InstanceKey, removal: Removal, execution_id: ExecutionId | None = None
     ) -> None:
         """Remove an instance, with what is below it if need be; of that generation only, if one is given."""
         if removal.recursive:
@@ -89,7 +89,7 @@ class Purges(ClientPart):
         removal.count += 1
 
     async def _purge_below(
-        self, key: InstanceKey, removal: _Removal, execution_id: ExecutionId | None
+        self, key: InstanceKey, removal: Removal, execution_id: ExecutionId | None
     ) -> None:
         (view,) = await self._backend.get([key])
         if view is None or execution_id not in (None, view.record.execution_id):
@@ -109,8 +109,14 @@ class Purges(ClientPart):
                 raise type(error)(f"failed to purge {place} workflow: {error}") from error
 
 
-class _Removal:
-    """What one request asks for, and how many instances it has removed so far."""
+class Removal:
+    """What one request asks for, and how many instances it has removed so far.
+
+    Attributes:
+        recursive: Whether what is below goes too.
+        force: Whether what has not ended goes too.
+        count: Instances removed so far.
+    """
 
     def __init__(self, *, recursive: bool, force: bool) -> None:
         self.recursive = recursive

@@ -36,8 +36,14 @@ class Requests(ClientPart):
         await self._tell(self._key(request), event)
         return pb.RaiseEventResponse()
 
-    async def terminate(self, request: pb.TerminateRequest) -> pb.TerminateResponse:
+    async def terminate(
+        self, request: pb.TerminateRequest, *, wait: bool = True
+    ) -> pb.TerminateResponse:
         """Ask an instance to end, and wait until it has (Dapr); below it too if `recursive`.
+
+        Args:
+            request: What is to end.
+            wait: Whether to wait; otherwise this returns when the request is durable.
 
         Raises:
             InstanceNotFoundError: There is no such instance.
@@ -48,34 +54,44 @@ class Requests(ClientPart):
         event = events.execution_terminated(self._clock.now(), output, recurse=request.recursive)
         events.mark(event, os.urandom(_MARK_BYTES))
         if await self._tell(key, event, expedite=True):
+            if not wait:
+                return pb.TerminateResponse()
             with self._watchers.watch(key, _is_or_stands(RuntimeStatus.TERMINATED)) as watch:
                 refuse_parked(await watch.outcome())
         elif request.recursive:
             await self._terminate_below(key, event.executionTerminated)
         return pb.TerminateResponse()
 
-    async def suspend(self, request: pb.SuspendRequest) -> pb.SuspendResponse:
+    async def suspend(self, request: pb.SuspendRequest, *, wait: bool = True) -> pb.SuspendResponse:
         """Suspend an instance, and wait until it is suspended or has ended (Dapr).
 
         If its start lies ahead, it will be suspended from the start on.
+
+        Args:
+            request: What to suspend.
+            wait: Whether to wait; otherwise this returns when the request is durable.
 
         Raises:
             InstanceNotFoundError: There is no such instance.
             InstanceStalledError: The instance is parked.
         """
         event = events.execution_suspended(self._clock.now(), request.reason.value)
-        await self._tell_and_wait(self._key(request), event, RuntimeStatus.SUSPENDED)
+        await self._tell_and_wait(self._key(request), event, RuntimeStatus.SUSPENDED, wait=wait)
         return pb.SuspendResponse()
 
-    async def resume(self, request: pb.ResumeRequest) -> pb.ResumeResponse:
+    async def resume(self, request: pb.ResumeRequest, *, wait: bool = True) -> pb.ResumeResponse:
         """Resume an instance, and wait until it is running or has ended (Dapr).
+
+        Args:
+            request: What to resume.
+            wait: Whether to wait; otherwise this returns when the request is durable.
 
         Raises:
             InstanceNotFoundError: There is no such instance.
             InstanceStalledError: The instance is parked.
         """
         event = events.execution_resumed(self._clock.now(), request.reason.value)
-        await self._tell_and_wait(self._key(request), event, RuntimeStatus.RUNNING)
+        await self._tell_and_wait(self._key(request), event, RuntimeStatus.RUNNING, wait=wait)
         return pb.ResumeResponse()
 
     async def _tell(
@@ -95,15 +111,18 @@ class Requests(ClientPart):
         return not isinstance(result, InstanceEnded)
 
     async def _tell_and_wait(
-        self, key: InstanceKey, event: pb.HistoryEvent, wanted: RuntimeStatus
+        self, key: InstanceKey, event: pb.HistoryEvent, wanted: RuntimeStatus, *, wait: bool
     ) -> None:
-        """Deliver an event and wait for the status that it brings about.
+        """Deliver an event and, if asked to, wait for the status that it brings about.
 
         The status may be over again before anybody looks, so the wait also ends when the event itself
         has been dealt with. It begins before the delivery, to miss neither. An instance whose start lies
         ahead obeys then; that may be in days, and is not waited for.
         """
         events.mark(event, os.urandom(_MARK_BYTES))
+        if not wait:
+            await self._tell(key, event)
+            return
         identity = request_identity(event)
         with self._watchers.watch(key, _is_or_stands(wanted), request=identity) as watch:
             record = await self._unparked(key)

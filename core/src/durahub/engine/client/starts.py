@@ -35,8 +35,14 @@ _REPLACE_ROUNDS = 10
 class Starts(ClientPart):
     """Creates instances and waits for their first turn."""
 
-    async def start(self, request: pb.CreateInstanceRequest) -> pb.CreateInstanceResponse:
+    async def start(
+        self, request: pb.CreateInstanceRequest, *, wait: bool = True
+    ) -> pb.CreateInstanceResponse:
         """Create an instance and, without a start time, wait until its first turn is durable (Dapr).
+
+        Args:
+            request: What to start.
+            wait: Whether to wait at all; otherwise this returns when the instance is durable.
 
         Raises:
             InstanceExistsError: The id is in use, by itself or by descendants of its ended run, or
@@ -47,14 +53,18 @@ class Starts(ClientPart):
             _refuse_invalid_time(request.scheduledStartTimestamp)
         creation = self._creation(request)
         await self._create(creation, enforce_unique=request.enforceUniqueInstanceId)
-        if not request.HasField("scheduledStartTimestamp"):
+        if wait and not request.HasField("scheduledStartTimestamp"):
             await self._started(creation.key)
         return pb.CreateInstanceResponse(instanceId=creation.key.instance_id)
 
     async def rerun(
-        self, request: pb.RerunWorkflowFromEventRequest
+        self, request: pb.RerunWorkflowFromEventRequest, *, wait: bool = True
     ) -> pb.RerunWorkflowFromEventResponse:
         """Start an ended workflow over from one of its events, as a new instance, and wait for its start.
+
+        Args:
+            request: What to start over, and from where.
+            wait: Whether to wait; otherwise this returns when the new instance is durable.
 
         Raises:
             InvalidRequestError: The request makes no sense for this instance or this event.
@@ -71,7 +81,8 @@ class Starts(ClientPart):
             assert isinstance(result, InstanceExists)
             if not _is_ours(result.existing, creation):
                 raise InstanceExistsError(f"workflow '{rerun.new_id}' has already been created")
-        await self._started(creation.key)
+        if wait:
+            await self._started(creation.key)
         return pb.RerunWorkflowFromEventResponse(newInstanceID=rerun.new_id)
 
     async def _started(self, key: InstanceKey) -> None:
