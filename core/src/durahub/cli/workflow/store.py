@@ -27,6 +27,11 @@ from durahub.config import load_configuration
 from durahub.edition import Edition
 from durahub.engine import Engine, EngineOptions
 from durahub.errors import BackendLockedError, BackendUnavailableError
+from durahub.server.access import AccessControl
+from durahub.server.http_app import app_of
+from durahub.server.http_bulk import bulk_endpoints
+from durahub.server.http_endpoint import Surroundings
+from durahub.server.http_instances import instance_endpoints
 from durahub.server.selection import select_backend
 from durahub.types import AppId
 
@@ -128,33 +133,50 @@ async def _opened(
         )
     engine = Engine(backend, EngineOptions(app_id=app_id), clock=SystemClock())
     try:
-        async with _ready(backend, engine, writes=writes):
-            yield build_app(engine), store
+        await _look(backend)
+        async with _started(engine) if writes else _open(backend):
+            yield _app(engine, app_id), store
     except BackendLockedError as error:
         raise UnreachableError(f"{error}; without --config, its sidecar is asked") from error
     except BackendUnavailableError as error:
         raise UnreachableError(str(error)) from error
 
 
+def _app(engine: Engine, app_id: AppId) -> ASGIApp:
+    client = engine.client
+    surroundings = Surroundings(
+        access=AccessControl(), client=client, is_serving=lambda: True, max_body_bytes=None
+    )
+    endpoints = [*instance_endpoints(client, app_id), *bulk_endpoints(client)]
+    return app_of(endpoints, surroundings)
+
+
 @asynccontextmanager
-async def _ready(backend: Backend, engine: Engine, *, writes: bool) -> AsyncIterator[None]:
+async def _open(backend: Backend) -> AsyncIterator[None]:
     await backend.open(BackendServices(clock=SystemClock()))
     try:
-        await _require_current_schema(backend)
-        if not writes:
-            yield
+        yield
     finally:
         await backend.close()
-    if writes:
-        await engine.start()
-        try:
-            yield
-        finally:
-            await engine.stop(_STOP_S)
 
 
-async def _require_current_schema(backend: Backend) -> None:
-    found, current = await backend.schema_status()
+@asynccontextmanager
+async def _started(engine: Engine) -> AsyncIterator[None]:
+    await engine.start()
+    try:
+        yield
+    finally:
+        await engine.stop(_STOP_S)
+
+
+async def _look(backend: Backend) -> None:
+    """Refuse a store that would have to be changed before it can be used.
+
+    Raises:
+        CommandError: Its schema is another one.
+    """
+    async with _open(backend):
+        found, current = await backend.schema_status()
     if found is None:
         raise CommandError(f"there is no task hub in {backend.describe()}", exit_code=EXIT_FAILURE)
     if found != current:
