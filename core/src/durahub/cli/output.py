@@ -30,11 +30,12 @@ def new_console(width: int | None = None) -> Console:
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows of texts below headings, without lines around them, in as many columns as there are."""
+    from rich.cells import cell_len  # noqa: PLC0415 - slow to import
     from rich.table import Table  # noqa: PLC0415 - slow to import
     from rich.text import Text  # noqa: PLC0415 - slow to import
 
     cells = [tuple(map(on_one_line, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(headings, *cells, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(headings, *cells, strict=True)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
         table.add_column(heading, overflow="fold")

@@ -29,6 +29,7 @@ _DETAILS = (
     "workflowStatus",
     "version",
 )
+_STATUS = "ORCHESTRATION_STATUS_"
 _CAUSES = ("taskScheduledId", "timerId")
 """What the result of something names it by, in the protocol's JSON; 0 is left out there."""
 _RESULTS = ("Completed", "Failed", "Fired")
@@ -122,7 +123,7 @@ def describe_event(event: Document, *, cut: bool) -> tuple[str, str, str, str, s
     """
     kind = next((key for key in event if key not in _NOT_KINDS), "")
     body: Document = event.get(kind, {})
-    details = [_text(body[key]) for key in _DETAILS if key in body]
+    details = [_text(body[key]).removeprefix(_STATUS) for key in _DETAILS if key in body]
     failure = body.get("failureDetails")
     if failure:
         details.append(f"{failure.get('errorType', '')}: {failure.get('errorMessage', '')}")
@@ -167,7 +168,7 @@ def _parent(instance: Document) -> str:
 
 
 def _tags(instance: Document) -> str:
-    return ",".join(f"{key}={value}" for key, value in instance["tags"].items())
+    return ",".join(f"{key}={value}" for key, value in sorted(instance["tags"].items()))
 
 
 _SHORT = (
