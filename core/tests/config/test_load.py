@@ -161,13 +161,13 @@ def test_load_without_workflow_section_returns_defaults(spec: str) -> None:
 def test_load_other_sections_of_dapr_names_them_and_reads_nothing_in_them() -> None:
     Path("a.yaml").write_text(
         "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nspec:\n"
-        "  tracing: {samplingRate: '${UNSET}'}\n  mtls:\n    enabled: false\n  workflow: {}\n"
+        "  secrets: {scopes: '${UNSET}'}\n  mtls:\n    enabled: false\n  workflow: {}\n"
     )
     Path("b.yaml").write_text(
         "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nspec: {mtls: , features: []}\n"
     )
     configuration = load_configuration([Path("a.yaml"), Path("b.yaml")], environ={})
-    assert configuration.ignored_sections == ("tracing", "mtls", "features")
+    assert configuration.ignored_sections == ("secrets", "mtls", "features")
 
 
 def test_load_several_files_later_wins_key_by_key(load_workflow: Load) -> None:

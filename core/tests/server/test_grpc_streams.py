@@ -11,6 +11,7 @@ import grpc.aio
 import pytest
 from durahub.errors import BackendUnavailableError
 from durahub.protocol import messages as pb
+from durahub.server.access import AccessControl, token_for_everything
 from durahub.server.grpc_transport import GrpcServer
 from durahub.server.rpc import CallContext, RpcError, StatusCode, StreamRoute
 
@@ -178,7 +179,10 @@ async def test_a_stream_without_the_token_is_refused(
     serving: ServerFactory, connected: ChannelFactory
 ) -> None:
     source = Source()
-    async with serving(source.route, api_token="s3cret") as server, connected(server) as channel:
+    async with (
+        serving(source.route, access=AccessControl([token_for_everything("s3cret")])) as server,
+        connected(server) as channel,
+    ):
         code, _ = await _status_of(channel.unary_stream(PATH)(b""))
     assert code is grpc.StatusCode.UNAUTHENTICATED
     assert not source.opened.is_set()

@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 from durahub.errors import BackendUnavailableError, CapabilityNotSupportedError, StartupError
 from durahub.protocol import messages as pb
+from durahub.server.access import AccessControl, token_for_everything
 from durahub.server.grpc_transport import GrpcServer
 from durahub.server.rpc import CallContext, RpcError, StatusCode, UnaryRoute
 
@@ -37,6 +38,7 @@ async def _echo(request: pb.GetInstanceRequest, _context: CallContext) -> pb.Get
     return request
 
 
+ACCESS = AccessControl([token_for_everything("s3cret")])
 ECHO = UnaryRoute(PATH, pb.GetInstanceRequest, _echo)
 
 
@@ -201,7 +203,7 @@ async def test_a_client_that_leaves_cancels_the_handler(
 async def test_with_a_token_only_calls_that_carry_it_are_served(
     serving: ServerFactory, connected: ChannelFactory
 ) -> None:
-    async with serving(ECHO, api_token="s3cret") as server, connected(server) as channel:
+    async with serving(ECHO, access=ACCESS) as server, connected(server) as channel:
         call = channel.unary_unary(PATH)
         for metadata in ((), (("dapr-api-token", "wrong"),), (("dapr-api-token", "s3cret2"),)):
             status = await _status_of(call(b"", metadata=metadata))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import httpx2
 import pytest
 from durahub.errors import StartupError
+from durahub.server.access import AccessControl, token_for_everything
 from durahub.server.http_app import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, build_http_app
 from durahub.server.http_server import HttpServer
 from durahub.server.listening import LOOPBACK, usable_addresses
@@ -154,7 +155,7 @@ async def test_unknown_routes_and_verbs_are_json_errors(
 
 @pytest.mark.parity("sharp/39", on="any")
 async def test_with_a_token_everything_but_health_needs_it(status: Status) -> None:
-    app = build_http_app(status, api_token="s3cret")
+    app = build_http_app(status, access=AccessControl([token_for_everything("s3cret")]))
     async with (
         HttpServer(app, hosts=("127.0.0.1",), port=0) as server,
         httpx2.AsyncClient() as client,

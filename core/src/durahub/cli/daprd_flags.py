@@ -39,7 +39,6 @@ WITH_VALUE = (
 )
 SWITCHES = (
     "disable-init-endpoints",
-    "enable-api-logging",
     "enable-app-health-check",
     "enable-metrics",
     "enable-mtls",

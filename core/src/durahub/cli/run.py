@@ -61,12 +61,12 @@ def run_command(edition: Edition) -> click.Command:
         from durahub.cli.supervision import Supervisor  # noqa: PLC0415 - slow to import
         from durahub.server.sidecar import Sidecar  # noqa: PLC0415 - slow to import
 
-        set_up_logging(common, app_id=options.app_id)
+        apply_logging = set_up_logging(common, app_id=options.app_id)
         if common.app_port is not None:
             environ["APP_PORT"] = str(common.app_port)
 
         async def main() -> int:
-            sidecar = Sidecar(edition, options, environ=environ)
+            sidecar = Sidecar(edition, options, environ=environ, apply_logging=apply_logging)
             supervisor = Supervisor(sidecar, grace_s=options.graceful_shutdown_s)
             return await supervisor.run(command, program=program, environ=environ)
 

@@ -19,7 +19,7 @@ Examples:
   durahub serve --app-id shop --dapr-grpc-port 0 --dapr-http-port 0
 
 All other flags of daprd are accepted without effect. Flags may be written with one dash.
-With DAPR_API_TOKEN in the environment, clients have to present that token.
+With DAPR_API_TOKEN in the environment, or with tokens in the configuration, clients have to present one.
 """
 
 
@@ -33,7 +33,7 @@ def serve_command(edition: Edition) -> click.Command:
         """Run the sidecar until it is told to stop.
 
         Takes the flags of daprd, so that what starts daprd can start this. SIGINT and SIGTERM stop it
-        gracefully; a second one ends it at once.
+        gracefully; a second one ends it at once. SIGHUP makes it read its files again.
         """
         environ = dict(os.environ)
         options, common = read_sidecar_flags(ctx, flags, app_id=flags["app_id"], environ=environ)
@@ -41,10 +41,12 @@ def serve_command(edition: Edition) -> click.Command:
         from durahub.cli.logging_setup import set_up_logging  # noqa: PLC0415 - slow to import
         from durahub.server.sidecar import Sidecar, serve_until_stopped  # noqa: PLC0415 - slow to import
 
-        set_up_logging(common, app_id=options.app_id)
+        apply_logging = set_up_logging(common, app_id=options.app_id)
 
         async def main() -> None:
-            await serve_until_stopped(Sidecar(edition, options, environ=environ))
+            await serve_until_stopped(
+                Sidecar(edition, options, environ=environ, apply_logging=apply_logging)
+            )
 
         asyncio.run(main())
 

@@ -20,9 +20,13 @@ from durahub.server.options import (
     DEFAULT_HTTP_PORT,
     SidecarOptions,
 )
+from durahub.server.tls import CERT_FLAG, CLIENT_CA_FLAG, KEY_FLAG, TlsFiles
 from durahub.types import AppId
 
 _IDENTITY, _LISTENING, _WORKFLOWS, _LOGGING = "Application", "Listening", "Workflows", "Logging"
+
+DEFAULT_LEVEL = "info"
+"""What is logged where nobody says anything."""
 
 _MAX_PORT = 65535
 
@@ -36,13 +40,13 @@ class SidecarFlags:
 
     Attributes:
         app_port: Where the application listens; None if it does not.
-        log_level: One of `durahub.server.logs.LEVELS`.
+        log_level: One of `durahub.server.logs.LEVELS`; None if no flag says it.
         log_as_json: JSON instead of text.
         without_effect: Flags that were given and do nothing.
     """
 
     app_port: int | None
-    log_level: str
+    log_level: str | None
     log_as_json: bool
     without_effect: tuple[str, ...]
 
@@ -81,11 +85,16 @@ def read_sidecar_flags(
         max_message_bytes=max_bytes if max_bytes > 0 else None,
         graceful_shutdown_s=flags["dapr_graceful_shutdown_seconds"],
         api_token=environ.get("DAPR_API_TOKEN") or None,
+        listens_without_token=flags["listen_without_token"],
+        tls=TlsFiles.from_flags(
+            flags["tls_cert_file"], flags["tls_key_file"], flags["tls_client_ca_file"]
+        ),
+        logs_calls=flags["enable_api_logging"],
     )
     app_port: int | None = flags["app_port"]
     return options, SidecarFlags(
         app_port=app_port if app_port and app_port > 0 else None,
-        log_level=flags["log_level"],
+        log_level=flags["log_level"] and flags["log_level"].lower(),
         log_as_json=flags["log_as_json"],
         without_effect=flags_without_effect(ctx),
     )
@@ -175,6 +184,29 @@ _FLAGS = (
         " (127.0.0.1 and ::1); daprd would listen on all interfaces.",
     ),
     section_option(
+        _LISTENING,
+        "--listen-without-token",
+        is_flag=True,
+        help="Let other machines connect although there are no tokens.",
+    ),
+    section_option(
+        _LISTENING,
+        CERT_FLAG,
+        default="",
+        metavar="FILE",
+        help="PEM certificate chain of both ports. SIGHUP reads it again.",
+    ),
+    section_option(
+        _LISTENING, KEY_FLAG, default="", metavar="FILE", help="Its key, without a passphrase."
+    ),
+    section_option(
+        _LISTENING,
+        CLIENT_CA_FLAG,
+        default="",
+        metavar="FILE",
+        help="PEM roots of the certificates that every client then has to present.",
+    ),
+    section_option(
         _WORKFLOWS,
         "--config",
         multiple=True,
@@ -213,12 +245,13 @@ _FLAGS = (
         type=click.Choice(
             ["debug", "info", "warn", "warning", "error", "fatal"], case_sensitive=False
         ),
-        default="info",
-        show_default=True,
+        default=None,
+        show_default=DEFAULT_LEVEL,
         metavar="LEVEL",
-        help="debug, info, warn, error or fatal.",
+        help="debug, info, warn, error or fatal. Wins over spec.logging.level.",
     ),
     section_option(
         _LOGGING, "--log-as-json", is_flag=True, help="One JSON object per line instead of text."
     ),
+    section_option(_LOGGING, "--enable-api-logging", is_flag=True, help="One line for each call."),
 )

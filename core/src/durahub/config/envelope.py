@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from durahub.config.document import read_document
+from durahub.config.sections import API, LOGGING, METRIC, METRICS, TRACING
 from durahub.config.tree import Entry, Node, Scalar, Table, describe, error_at, is_nothing, table_of
 from durahub.errors import ConfigError, nearest_name
 
@@ -16,21 +17,18 @@ KIND = "Configuration"
 WORKFLOW = "workflow"
 OTHER_SECTIONS = (
     "accessControl",
-    "api",
     "appHttpPipeline",
     "components",
     "features",
     "httpPipeline",
-    "logging",
-    "metric",
-    "metrics",
     "mtls",
     "nameResolution",
     "secrets",
-    "tracing",
     "wasm",
 )
-"""Sections of `spec` that Dapr knows and that say nothing about workflows."""
+"""Sections of `spec` that Dapr knows and that say nothing here."""
+READ_SECTIONS = (API, LOGGING, METRIC, METRICS, TRACING)
+"""Sections of `spec` beside `spec.workflow` that are gone by."""
 
 _TOP_LEVEL = ("apiVersion", "kind", "metadata", "spec")
 _SHOWN_LENGTH = 60
@@ -38,18 +36,20 @@ _SHOWN_LENGTH = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """One file, checked except for what is under `spec.workflow`.
+    """One file, checked except for what is in the sections that are gone by.
 
     Attributes:
         source: Path of the file, as it was given.
         name: `metadata.name`, if there is one.
-        ignored_sections: Sections of `spec` that are there and do not concern workflows.
+        ignored_sections: Sections of `spec` that are there and say nothing here.
+        sections: Those that are gone by, as they are written.
         workflow: What is under `spec.workflow`, as it is written; nothing if the section is missing.
     """
 
     source: str
     name: str | None
     ignored_sections: tuple[str, ...]
+    sections: Mapping[str, Entry] = field(repr=False)
     workflow: Node = field(repr=False)
 
 
@@ -64,12 +64,13 @@ def read_envelope(path: Path) -> Envelope:
     _require(document, "kind", KIND)
     _refuse_unknown(document, "", _TOP_LEVEL)
     spec = _section(document, "spec")
-    _refuse_unknown(spec, "spec", (WORKFLOW, *OTHER_SECTIONS))
+    _refuse_unknown(spec, "spec", (WORKFLOW, *READ_SECTIONS, *OTHER_SECTIONS))
     workflow = spec.entries.get(WORKFLOW)
     return Envelope(
         source=str(path),
         name=_name(_section(document, "metadata")),
         ignored_sections=tuple(key for key in spec.entries if key in OTHER_SECTIONS),
+        sections={key: e for key, e in spec.entries.items() if key in READ_SECTIONS},
         workflow=workflow.value if workflow else Table({}, spec.at),
     )
 

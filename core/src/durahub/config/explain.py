@@ -153,25 +153,27 @@ def _model_at(model: type[BaseModel], loc: Sequence[str | int]) -> type[BaseMode
         if current is None:
             return None
         fields = current.model_fields.items()
-        field = next((f for name, f in fields if part in _keys_of_field(name, f)), None)
-        models = [] if field is None else list(_models_in(field.annotation))
+        field = next((f for name, f in fields if part in keys_of_field(name, f)), None)
+        models = [] if field is None else list(models_in(field.annotation))
         current = models[0] if len(models) == 1 else None
     return current
 
 
-def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+def models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """Yield the models that a field with this annotation may hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):
-        yield from _models_in(argument)
+        yield from models_in(argument)
 
 
 def _keys_of(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
-        yield from _keys_of_field(name, field)
+        yield from keys_of_field(name, field)
 
 
-def _keys_of_field(name: str, field: FieldInfo) -> tuple[str, ...]:
+def keys_of_field(name: str, field: FieldInfo) -> tuple[str, ...]:
+    """Return the keys under which a field is found in a file."""
     match field.validation_alias:
         case None:
             return (name,)

@@ -10,9 +10,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from durahub.config.envelope import Envelope, read_envelope
-from durahub.config.environment import expand
 from durahub.config.explain import explain
 from durahub.config.model import Configuration, StoreConfiguration
+from durahub.config.reading import Sections, read_sections
+from durahub.config.references import Sources, expand
+from durahub.config.secret_stores import NO_SECRET_STORES, SecretStores
 from durahub.config.tree import (
     Entry,
     Scalar,
@@ -30,7 +32,12 @@ _PATH = ("spec", "workflow")
 _STORE = "storeConfiguration"
 
 
-def load_configuration(paths: Sequence[Path], *, environ: Mapping[str, str]) -> Configuration:
+def load_configuration(
+    paths: Sequence[Path],
+    *,
+    environ: Mapping[str, str],
+    secret_stores: SecretStores = NO_SECRET_STORES,
+) -> Configuration:
     """Return what the files say together; the defaults if there are none.
 
     Files merge in order: a later one wins, key by key, also within `storeConfiguration`; lists are
@@ -38,21 +45,23 @@ def load_configuration(paths: Sequence[Path], *, environ: Mapping[str, str]) -> 
 
     Args:
         paths: The files.
-        environ: Where references such as `${NAME}` are looked up, only under `spec.workflow`.
+        environ: Where references such as `${NAME}` are looked up.
+        secret_stores: Where `secretKeyRef` leads.
 
     Raises:
         ConfigError: A file can't be read or is not a Dapr configuration; a key is unknown; a value is
-            wrong. The message has file, line and key, and never a value from under `spec.workflow`.
+            wrong. The message has file, line and key, and never a value of a section that is gone by.
     """
     files = [read_envelope(path) for path in paths]
-    tables = [_read_workflow(file, environ) for file in files]
+    sources = Sources(environ=environ, secret_stores=secret_stores)
+    tables = [_read_workflow(file, sources) for file in files]
     if not tables:
         return Configuration()
-    return _build(files, reduce(merge, tables))
+    return _build(files, reduce(merge, tables), read_sections(files, sources))
 
 
-def _read_workflow(file: Envelope, environ: Mapping[str, str]) -> Table:
-    expanded = table_of(expand(file.workflow, environ, *_PATH), join_path(*_PATH))
+def _read_workflow(file: Envelope, sources: Sources) -> Table:
+    expanded = table_of(expand(file.workflow, sources, *_PATH), join_path(*_PATH))
     return _use_one_name(expanded)
 
 
@@ -89,7 +98,7 @@ def _is_same_limit(one: Entry, other: Entry) -> bool:
         return one.value.value == other.value.value
 
 
-def _build(files: Sequence[Envelope], merged: Table) -> Configuration:
+def _build(files: Sequence[Envelope], merged: Table, sections: Sections) -> Configuration:
     given = {key: e for key, e in merged.entries.items() if not is_nothing(e.value)}
     table = replace(merged, entries=given)
     section = _validate(table)
@@ -107,6 +116,11 @@ def _build(files: Sequence[Envelope], merged: Table) -> Configuration:
         activity_concurrency_limits=section.activity_concurrency_limits,
         limits_location=_limits_location(section, given),
         state_retention=section.state_retention_policy,
+        api=sections.api,
+        logging=sections.logging,
+        metrics=sections.metrics,
+        tracing=sections.tracing,
+        unknown_keys=sections.unknown_keys,
         ignored_sections=tuple(dict.fromkeys(s for file in files for s in file.ignored_sections)),
         store=StoreConfiguration(table_of(store.value, _STORE), store.at)
         if store

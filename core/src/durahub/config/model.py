@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field, InstanceOf
 
+from durahub.config.sections import (
+    ApiSection,
+    LoggingSection,
+    MetricsSection,
+    TracingSection,
+)
 from durahub.config.tree import Position, Table
 from durahub.config.workflow import NamedLimit, StateRetentionPolicy
 
@@ -42,7 +48,12 @@ class Configuration(BaseModel):
         limits_location: Where the first of these limits over all sidecars is set, as `file:line: key`;
             empty if none is.
         state_retention: How long ended instances are kept.
-        ignored_sections: Sections of `spec` that Dapr knows and that do not concern workflows.
+        api: Which parts of the API there are, and for whom.
+        logging: What is logged.
+        metrics: What is measured.
+        tracing: What is traced.
+        ignored_sections: Sections of `spec` that Dapr knows and that say nothing here.
+        unknown_keys: Keys in the sections that are gone by, which only Dapr may know.
         store: What `storeConfiguration` holds; see `validate_store_configuration`.
     """
 
@@ -60,7 +71,12 @@ class Configuration(BaseModel):
     activity_concurrency_limits: tuple[NamedLimit, ...] = ()
     limits_location: str = ""
     state_retention: StateRetentionPolicy = StateRetentionPolicy()
+    api: ApiSection = ApiSection()
+    logging: LoggingSection = LoggingSection()
+    metrics: MetricsSection = MetricsSection()
+    tracing: TracingSection = TracingSection()
     ignored_sections: tuple[str, ...] = ()
+    unknown_keys: tuple[str, ...] = ()
     store: InstanceOf[StoreConfiguration] = Field(
         default_factory=StoreConfiguration, repr=False, exclude=True
     )

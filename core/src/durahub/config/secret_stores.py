@@ -133,6 +133,10 @@ class SecretStores:
         )
 
 
+NO_SECRET_STORES = SecretStores()
+"""Where nothing can be looked up."""
+
+
 def is_withheld(variable: str) -> bool:
     """Whether components may not have an environment variable: those with Dapr's own secrets (Dapr)."""
     folded = variable.upper()

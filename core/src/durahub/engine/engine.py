@@ -20,6 +20,7 @@ from durahub.engine.activities import ActivityRunner
 from durahub.engine.client import Client
 from durahub.engine.damage import PASSING, report_damage
 from durahub.engine.dispatch import Dispatcher
+from durahub.engine.expiry import RetentionPolicy
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import UNLIMITED_IN_FLIGHT, EngineOptions
 from durahub.engine.parking import Parkings
@@ -136,6 +137,26 @@ class Engine:
         self._hints = self._group.create_task(self._follow_hints())
         self._is_started = True
         log.info("Workflow engine started", extra={"backend": self._backend.describe()})
+
+    def reconfigure(
+        self,
+        *,
+        max_concurrent_workflows: int | None,
+        max_concurrent_activities: int | None,
+        retention: RetentionPolicy,
+    ) -> None:
+        """Go by other limits of this sidecar, and by another retention policy, from now on.
+
+        What is in flight goes on, and counts for the new limits.
+
+        Args:
+            max_concurrent_workflows: Most turns in flight; None for no limit set.
+            max_concurrent_activities: Most activities in flight; None for no limit set.
+            retention: How long ended instances are kept, also those that have ended already.
+        """
+        self._workbench.limit(max_concurrent_workflows, max_concurrent_activities)
+        self._lane.room_freed()
+        self._retention.change(retention)
 
     async def close_streams(self) -> None:
         """End all worker streams and accept none from now on; claim nothing more."""

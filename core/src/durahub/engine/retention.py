@@ -21,7 +21,7 @@ from durahub.backend import (
     PurgeInstance,
 )
 from durahub.clock import Clock
-from durahub.engine.expiry import examine, portions
+from durahub.engine.expiry import RetentionPolicy, examine, portions
 from durahub.engine.lane import StoreLane
 from durahub.engine.options import EngineOptions
 from durahub.engine.retry import Backoff
@@ -102,12 +102,18 @@ class Retention:
         self._sweep_s = options.retention_sweep.total_seconds()
         self._pause_s = min(SHORTEST_PAUSE_S, self._sweep_s)
         self._wake = asyncio.Event()
-        least = SEEN_BY_ALL if backend.capabilities.multi_process else timedelta(0)
-        now_s = clock.monotonic_s()
+        self._rounds: dict[RuntimeStatus, _Round] = {}
+        self.change(options.retention)
+
+    def change(self, policy: RetentionPolicy) -> None:
+        """Go by another policy from now on, also for what has ended already."""
+        least = SEEN_BY_ALL if self._backend.capabilities.multi_process else timedelta(0)
+        now_s = self._clock.monotonic_s()
         self._rounds = {
             status: _Round(status, max(period, least), due_s=now_s, not_before_s=now_s)
-            for status, period in options.retention.periods.items()
+            for status, period in policy.periods.items()
         }
+        self._wake.set()
 
     def expect(self, status: RuntimeStatus, completed_at: datetime) -> None:
         """Take into account that an instance ends, so that it is removed in time."""
@@ -126,14 +132,18 @@ class Retention:
         A store that fails is asked again later. An instance that the store can't remove is left alone
         from then on, and holds up no other.
         """
-        while self._rounds:
+        while True:
             for due in await self._next_rounds():
-                await self._sweep(due)
+                if self._rounds.get(due.status) is due:
+                    await self._sweep(due)
 
     async def _next_rounds(self) -> list[_Round]:
         """Wait until something is due, and return which rounds."""
         while True:
             self._wake.clear()
+            if not self._rounds:
+                await self._wake.wait()
+                continue
             next_s = min(upcoming.next_s for upcoming in self._rounds.values())
             try:
                 async with asyncio.timeout(max(0.0, next_s - self._clock.monotonic_s())):

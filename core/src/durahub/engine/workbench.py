@@ -40,8 +40,7 @@ class Workbench:
     """
 
     def __init__(self, options: EngineOptions, dispatcher: Dispatcher) -> None:
-        self._instance_limit = options.max_concurrent_workflows or UNLIMITED_IN_FLIGHT
-        self._activity_limit = options.max_concurrent_activities or UNLIMITED_IN_FLIGHT
+        self.limit(options.max_concurrent_workflows, options.max_concurrent_activities)
         self._dispatcher = dispatcher
         self._bytes_limit = options.in_flight_bytes
         self._bytes = 0
@@ -49,6 +48,11 @@ class Workbench:
         self._activities: dict[TaskKey, asyncio.Task[None]] = {}
         self._is_closed = False
         self._stuck: set[InstanceKey | TaskKey] = set()
+
+    def limit(self, workflows: int | None, activities: int | None) -> None:
+        """Take on no more turns and activities than this; None for no limit set."""
+        self._instance_limit = workflows or UNLIMITED_IN_FLIGHT
+        self._activity_limit = activities or UNLIMITED_IN_FLIGHT
 
     def equip(
         self,

@@ -53,6 +53,9 @@ class Caller:
 EVERYBODY = Caller(name="everybody", roles=frozenset(Role))
 """Whoever calls a sidecar that has no tokens."""
 
+NOBODY = Caller(name="nobody", roles=frozenset())
+"""Whoever may do what needs no token."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:

@@ -8,78 +8,47 @@ from typing import Any, TypeVar
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
+from durahub.engine.client import Client
 from durahub.protocol import dapr_messages as dapr
+from durahub.server.access import Caller, authorize
+from durahub.server.admission import authorize_instance, refuse
 from durahub.server.api_errors import ApiError
 from durahub.server.dapr_workflows import DaprWorkflows
 from durahub.server.metadata import Metadata
+from durahub.server.operations import Operation, Scope, operation_of
 from durahub.server.rpc import CallContext, Route, UnaryRoute
 from durahub.server.status import SidecarStatus
+from durahub.types import AppId, InstanceKey
 
 _STAGES = ("Alpha1", "Beta1")
-
-_ABSENT = (
-    ("Actor", "actors that applications can call"),
-    ("Job", "scheduled jobs"),
-    ("State", "state stores that applications can use"),
-    ("Publish", "publish and subscribe"),
-    ("Bulk", "publish and subscribe"),
-    ("Subscribe", "subscriptions"),
-    ("InvokeService", "service invocation"),
-    ("InvokeBinding", "bindings"),
-    ("Secret", "secret stores that applications can read"),
-    ("Configuration", "configuration stores"),
-    ("Lock", "locks"),
-    ("crypt", "cryptography"),
-    ("Subtle", "cryptography"),
-    ("Converse", "conversations with language models"),
-    ("Index", "search"),
-    ("Document", "search"),
-    ("Search", "search"),
-    ("Collection", "vector stores"),
-    ("Vector", "vector stores"),
-    ("BinaryFile", "binary stores"),
-)
-"""What is not there, by a part of the method's name; the first that fits counts."""
 
 RequestT = TypeVar("RequestT", bound=Message)
 
 
-def dapr_routes(
-    workflows: DaprWorkflows, metadata: Metadata, status: SidecarStatus
-) -> Sequence[Route[Any]]:
+def dapr_routes(client: Client, metadata: Metadata, status: SidecarStatus) -> Sequence[Route[Any]]:
     """Return the routes of the methods that are served.
 
     Args:
-        workflows: Carries out what is about workflows.
+        client: Carries out what is about workflows.
         metadata: What the sidecar tells about itself.
         status: The sidecar, to be stopped.
     """
-    return _DaprService(workflows, metadata, status).routes()
-
-
-def unserved_text(path: str) -> str:
-    """Return what to say about a method that no route serves, as `/Service/Method`."""
-    service, _, method = path.removeprefix("/").rpartition("/")
-    text = f"unknown method {method} for service {service}"
-    if service != dapr.DAPR_SERVICE_NAME:
-        return text
-    absent = next((what for part, what in _ABSENT if part in method), None)
-    lacking = f" and has no {absent}" if absent else ""
-    return f"{text}: Durahub is a sidecar for workflows{lacking}"
+    return _DaprService(client, metadata, status).routes()
 
 
 class _DaprService:
-    def __init__(self, workflows: DaprWorkflows, metadata: Metadata, status: SidecarStatus) -> None:
-        self._workflows = workflows
+    def __init__(self, client: Client, metadata: Metadata, status: SidecarStatus) -> None:
+        self._client = client
+        self._workflows = DaprWorkflows(client)
         self._metadata = metadata
         self._status = status
 
     def routes(self) -> Sequence[Route[Any]]:
         return [
             *self._workflow_routes(),
-            _unary("GetMetadata", dapr.GetMetadataRequest, self._get_metadata),
-            _unary("SetMetadata", dapr.SetMetadataRequest, self._set_metadata),
-            _unary("Shutdown", dapr.ShutdownRequest, self._shutdown),
+            self._unary("GetMetadata", dapr.GetMetadataRequest, self._get_metadata),
+            self._unary("SetMetadata", dapr.SetMetadataRequest, self._set_metadata),
+            self._unary("Shutdown", dapr.ShutdownRequest, self._shutdown),
         ]
 
     def _workflow_routes(self) -> Sequence[Route[Any]]:
@@ -88,17 +57,17 @@ class _DaprService:
             route
             for stage in _STAGES
             for route in (
-                _unary(f"StartWorkflow{stage}", dapr.StartWorkflowRequest, workflows.start),
-                _unary(f"GetWorkflow{stage}", dapr.GetWorkflowRequest, self._get),
-                _unary(f"PurgeWorkflow{stage}", dapr.PurgeWorkflowRequest, workflows.purge),
-                _unary(
+                self._unary(f"StartWorkflow{stage}", dapr.StartWorkflowRequest, workflows.start),
+                self._unary(f"GetWorkflow{stage}", dapr.GetWorkflowRequest, self._get),
+                self._unary(f"PurgeWorkflow{stage}", dapr.PurgeWorkflowRequest, workflows.purge),
+                self._unary(
                     f"TerminateWorkflow{stage}",
                     dapr.TerminateWorkflowRequest,
                     workflows.terminate,
                 ),
-                _unary(f"PauseWorkflow{stage}", dapr.PauseWorkflowRequest, workflows.pause),
-                _unary(f"ResumeWorkflow{stage}", dapr.ResumeWorkflowRequest, workflows.resume),
-                _unary(
+                self._unary(f"PauseWorkflow{stage}", dapr.PauseWorkflowRequest, workflows.pause),
+                self._unary(f"ResumeWorkflow{stage}", dapr.ResumeWorkflowRequest, workflows.resume),
+                self._unary(
                     f"RaiseEventWorkflow{stage}",
                     dapr.RaiseEventWorkflowRequest,
                     workflows.raise_event,
@@ -120,16 +89,29 @@ class _DaprService:
     async def _shutdown(self, _: dapr.ShutdownRequest) -> None:
         self._status.request_stop("shutdown requested over gRPC")
 
+    def _unary(
+        self,
+        method: str,
+        request_type: type[RequestT],
+        handler: Callable[[RequestT], Awaitable[Message | None]],
+    ) -> UnaryRoute[RequestT]:
+        path = f"/{dapr.DAPR_SERVICE_NAME}/{method}"
+        operation = operation_of(path)
 
-def _unary(
-    method: str,
-    request_type: type[RequestT],
-    handler: Callable[[RequestT], Awaitable[Message | None]],
-) -> UnaryRoute[RequestT]:
-    async def answer(request: RequestT, _: CallContext) -> Message:
-        try:
-            return await handler(request) or Empty()
-        except ApiError as error:
-            raise error.to_rpc() from error
+        async def answer(request: RequestT, context: CallContext) -> Message:
+            try:
+                if operation.scope is Scope.INSTANCE:
+                    await self._admit(request, operation, context.caller)
+                return await handler(request) or Empty()
+            except ApiError as error:
+                raise error.to_rpc() from error
 
-    return UnaryRoute(f"/{dapr.DAPR_SERVICE_NAME}/{method}", request_type, answer)
+        return UnaryRoute(path, request_type, answer)
+
+    async def _admit(self, request: Any, operation: Operation, caller: Caller) -> None:
+        if isinstance(request, dapr.StartWorkflowRequest):
+            refuse(authorize(caller, operation, request.workflow_name))
+        # A start may take the place of an ended instance.
+        app_id = AppId(request.app_id or self._status.app_id)
+        key = InstanceKey(app_id, request.instance_id)
+        refuse(await authorize_instance(self._client, caller, operation, key))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -17,6 +16,9 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from durahub.errors import BackendUnavailableError, CapabilityNotSupportedError, StartupError
+from durahub.server.access import NOBODY, AccessControl, Verdict, authorize
+from durahub.server.api_rules import ApiRules
+from durahub.server.call_log import CallLog
 from durahub.server.listening import find_port, join_address
 from durahub.server.open_streams import OpenStreams
 from durahub.server.operations import operation_of
@@ -29,6 +31,8 @@ from durahub.server.rpc import (
     StreamRoute,
     UnaryRoute,
 )
+from durahub.server.tls import Tls
+from durahub.server.unserved import unserved_text
 
 _log = logging.getLogger("durahub.server.grpc")
 
@@ -44,8 +48,15 @@ IDLE_BEFORE_PING_S = 10.0
 PING_TIMEOUT_S = 5.0
 """A client that does not answer a ping for this long has gone; what it worked on is given back."""
 
+MAX_METADATA_BYTES = 16 * 1024
+"""Most bytes of a call's headers, counted with 32 more for each; more ends in RESOURCE_EXHAUSTED."""
+
 _NO_LIMIT = 2**31 - 1
 
+UNAUTHORIZED = "Unauthorized"
+"""What a caller without a valid token is told (Dapr)."""
+NOT_AVAILABLE = "requested endpoint is not available"
+"""What a caller of a denied part of the API is told (Dapr)."""
 TOKEN_HEADER = "dapr-api-token"  # noqa: S105 - a header's name
 
 
@@ -65,8 +76,10 @@ class GrpcServer:
         hosts: Sequence[str],
         port: int,
         max_message_bytes: int | None,
-        api_token: str | None = None,
-        unserved_text: Callable[[str], str] = "unknown method {}".format,
+        access: AccessControl | None = None,
+        rules: ApiRules | None = None,
+        calls: CallLog | None = None,
+        tls: Tls | None = None,
     ) -> None:
         """Prepare a server; does no I/O.
 
@@ -76,16 +89,19 @@ class GrpcServer:
             port: 0 picks a free one.
             max_message_bytes: Largest request; None for no limit. What to send is for handlers to
                 limit: they know how to end a work item that has grown too large.
-            api_token: What calls have to carry as `dapr-api-token`, those about health excepted; None
-                asks for nothing.
-            unserved_text: Returns what to say about a path that is not served.
+            access: Who may call what, by the token in `dapr-api-token`; None lets everybody.
+            rules: Which parts of the API there are; None for all.
+            calls: Where calls are logged; None for nowhere.
+            tls: Certificate and key; None for none.
         """
         self._hosts = hosts
         self._port = port
         self._streams = OpenStreams()
-        self._calls = _Calls(self._streams, api_token)
-        self._handlers = {route.path: self._calls.handler_of(route) for route in routes}
-        self._unserved_text = unserved_text
+        self._tls = tls
+        self._border = _Calls(
+            self._streams, access or AccessControl(), rules or ApiRules(), calls or CallLog()
+        )
+        self._handlers = {route.path: self._border.handler_of(route) for route in routes}
         self._options = _server_options(max_message_bytes)
         self._server: grpc.aio.Server | None = None
 
@@ -124,7 +140,7 @@ class GrpcServer:
         server.add_generic_rpc_handlers((_Paths(self._handlers, self._unserved),))
         try:
             for host in self._hosts:
-                server.add_insecure_port(join_address(host, self._port))
+                self._listen(server, join_address(host, self._port))
         except RuntimeError as error:
             raise StartupError(
                 f"port {self._port} was taken by another process just now: start again,"
@@ -134,7 +150,13 @@ class GrpcServer:
         await server.start()
 
     def _unserved(self, path: str) -> grpc.RpcMethodHandler[bytes, bytes]:
-        return self._calls.refusing_handler(path, self._unserved_text(path))
+        return self._border.refusing_handler(path, unserved_text(path))
+
+    def _listen(self, server: grpc.aio.Server, address: str) -> None:
+        if self._tls is None:
+            server.add_insecure_port(address)
+        else:
+            server.add_secure_port(address, _credentials(self._tls))
 
     async def stop(self, grace_s: float) -> None:
         """End streams with CANCELLED at once, and give other calls `grace_s` seconds before they are cancelled.
@@ -146,10 +168,35 @@ class GrpcServer:
             await self._server.stop(grace_s)
 
 
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    given = tls.pems
+
+    def certificates() -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration(
+            [(given.key, given.certificate)], given.client_ca
+        )
+
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        """Return the certificates if there are others by now; asked at every new connection."""
+        nonlocal given
+        if given is tls.pems:
+            return None
+        given = tls.pems
+        return certificates()
+
+    return grpc.dynamic_ssl_server_credentials(
+        certificates(),
+        changed,  # type: ignore[arg-type]  # the stubs do not know that None means the same as before
+        require_client_authentication=tls.asks_clients,
+    )
+
+
 def _server_options(max_message_bytes: int | None) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", -1 if max_message_bytes is None else max_message_bytes),
         ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+        ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
         # By default the library drops calls, without a word, once 1,000 of them wait for the loop; an SDK
         # never repeats a result that was dropped so, and its workflow would hang.
         ("grpc.server.max_pending_requests", _NO_LIMIT),
@@ -189,9 +236,13 @@ class _Paths(grpc.GenericRpcHandler):
 class _Calls:
     """Runs the calls of one server: decodes, authorises, and turns errors into statuses."""
 
-    def __init__(self, streams: OpenStreams, api_token: str | None) -> None:
+    def __init__(
+        self, streams: OpenStreams, access: AccessControl, rules: ApiRules, calls: CallLog
+    ) -> None:
         self._streams = streams
-        self._token = None if api_token is None else api_token.encode()
+        self._access = access
+        self._rules = rules
+        self._calls = calls
 
     def handler_of(self, route: Route[Any]) -> grpc.RpcMethodHandler[bytes, bytes]:
         # Without (de)serialisers the library hands bytes through: decoding is done here, where its
@@ -207,7 +258,7 @@ class _Calls:
 
         async def call(_requests: AsyncIterator[bytes], context: _Context) -> None:
             try:
-                self._admit(path, context)
+                self._admit(context, path)
             except RpcError as error:
                 await _refuse(context, path, error)
             await context.abort(grpc.StatusCode.UNIMPLEMENTED, text)
@@ -217,7 +268,7 @@ class _Calls:
     def _unary(self, route: UnaryRoute[Any]) -> Callable[[bytes, _Context], Awaitable[bytes]]:
         async def call(request: bytes, context: _Context) -> bytes:
             try:
-                caller = self._admit(route.path, context)
+                caller = self._admit(context, route.path)
                 answer = await route.handler(_decode(route, request), caller)
                 return answer if isinstance(answer, bytes) else answer.SerializeToString()
             except Exception as error:  # noqa: BLE001 - the border: no error ends another call
@@ -228,7 +279,7 @@ class _Calls:
     def _stream(self, route: StreamRoute[Any]) -> Callable[[bytes, _Context], Awaitable[None]]:
         async def call(request: bytes, context: _Context) -> None:
             try:
-                caller = self._admit(route.path, context)
+                caller = self._admit(context, route.path)
                 responses = route.handler(_decode(route, request), caller)
                 await self._streams.run(responses, _writer(context))
             except Exception as error:  # noqa: BLE001 - the border: no error ends another call
@@ -241,7 +292,7 @@ class _Calls:
     ) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[None]]:
         async def call(requests: AsyncIterator[bytes], context: _Context) -> None:
             try:
-                caller = self._admit(route.path, context)
+                caller = self._admit(context, route.path)
                 decoded = (_decode(route, request) async for request in requests)
                 await self._streams.run(route.handler(decoded, caller), _writer(context))
             except Exception as error:  # noqa: BLE001 - the border: no error ends another call
@@ -249,16 +300,24 @@ class _Calls:
 
         return call
 
-    def _admit(self, path: str, context: _Context) -> CallContext:
+    def _admit(self, context: _Context, path: str) -> CallContext:
         metadata = {key.lower(): value for key, value in context.invocation_metadata() or ()}
-        if self._token is not None and operation_of(path).needs_token:
-            given = metadata.get(TOKEN_HEADER, b"")
-            given = given.encode() if isinstance(given, str) else given
-            if not hmac.compare_digest(given, self._token):
-                raise RpcError(StatusCode.UNAUTHENTICATED, "Unauthorized")
-        return CallContext(
-            peer=context.peer(), metadata=metadata, deadline_s=context.time_remaining
+        caller = self._access.identify(metadata.pop(TOKEN_HEADER, None))
+        decision = authorize(caller, operation_of(path))
+        if decision.verdict is Verdict.UNKNOWN_CALLER:
+            raise RpcError(StatusCode.UNAUTHENTICATED, UNAUTHORIZED)
+        if not decision.is_allowed:
+            raise RpcError(StatusCode.PERMISSION_DENIED, decision.text)
+        if not self._rules.permits_rpc(path):
+            raise RpcError(StatusCode.UNIMPLEMENTED, NOT_AVAILABLE)
+        admitted = CallContext(
+            peer=context.peer(),
+            metadata=metadata,
+            deadline_s=context.time_remaining,
+            caller=caller or NOBODY,
         )
+        self._calls.rpc(path, admitted.user_agent)
+        return admitted
 
 
 def _writer(context: _Context) -> Callable[[bytes], Awaitable[None]]:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from durahub.engine.client import Client
 from durahub.errors import DurahubError
 from durahub.server.access import AccessControl, authorize
+from durahub.server.admission import UnknownCallerError, refuse
 from durahub.server.api_errors import ApiError
 from durahub.server.dapr_workflows import DaprWorkflows
 from durahub.server.http_bulk import bulk_endpoints
@@ -24,9 +25,7 @@ from durahub.server.http_endpoint import (
     TOKEN_HEADER,
     Endpoint,
     Surroundings,
-    UnknownCallerError,
     answer,
-    refuse,
 )
 from durahub.server.http_instances import PREFIX, instance_endpoints
 from durahub.server.http_openapi import openapi_document

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from durahub.engine.client import BulkOutcome, BulkPage, Client
 from durahub.errors import RequestError
 from durahub.server.access import authorize
+from durahub.server.admission import refuse
 from durahub.server.api_errors import MALFORMED, ApiError, plain_error
-from durahub.server.http_endpoint import Call, Endpoint, Handler, document, refuse
+from durahub.server.http_endpoint import Call, Endpoint, Handler, document
 from durahub.server.http_instances import PREFIX
 from durahub.server.http_schemas import (
     BulkAnswer,

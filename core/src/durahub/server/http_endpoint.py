@@ -16,11 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from durahub.engine.client import Client
-from durahub.errors import DurahubError, InstanceNotFoundError
-from durahub.server.access import AccessControl, Caller, Decision, Verdict, authorize
+from durahub.errors import DurahubError
+from durahub.server.access import NOBODY, AccessControl, Caller, authorize
+from durahub.server.admission import authorize_instance, refuse
 from durahub.server.api_errors import (
     MALFORMED,
-    PERMISSION_DENIED,
     UNAVAILABLE,
     ApiError,
     plain_error,
@@ -181,33 +181,8 @@ class Call:
         Raises:
             ApiError: It may not.
         """
-        refuse(authorize(self.caller, operation or self.endpoint.operation))
-        if not self.caller.is_limited:
-            return
-        try:
-            view = await self.surroundings.client.look(key)
-        except InstanceNotFoundError:
-            return
-        self.admit(view.record.name, operation)
-
-
-def refuse(decision: Decision) -> None:
-    """Raise what a decision means to a client.
-
-    Raises:
-        ApiError: It is a refusal.
-    """
-    if decision.verdict is Verdict.UNKNOWN_CALLER:
-        raise UnknownCallerError
-    if not decision.is_allowed:
-        raise ApiError(403, PERMISSION_DENIED, decision.text)
-
-
-class UnknownCallerError(ApiError):
-    """Without a valid token; answered with Dapr's text, which is no document."""
-
-    def __init__(self) -> None:
-        super().__init__(401, "ERR_UNAUTHENTICATED", "invalid api token")
+        wanted = operation or self.endpoint.operation
+        refuse(await authorize_instance(self.surroundings.client, self.caller, wanted, key))
 
 
 def document(model: BaseModel, *, status: int = 200) -> Response:
@@ -238,7 +213,7 @@ async def answer(
     call = Call(
         endpoint=endpoint,
         surroundings=surroundings,
-        caller=caller or _NOBODY,
+        caller=caller or NOBODY,
         path={name: _decoded(value) for name, value in path.items()},
         _request=request,
     )
@@ -249,10 +224,6 @@ async def answer(
         if refusal is None:
             raise
         raise refusal from error
-
-
-_NOBODY = Caller(name="nobody", roles=frozenset())
-"""Whoever asks for what needs no token."""
 
 
 def _decoded(segment: str) -> str:

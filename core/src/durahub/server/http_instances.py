@@ -214,14 +214,17 @@ class _Instances:
     async def _wait(self, call: Call) -> Response:
         query, key = call.query(WaitQuery), self._key(call)
         await call.admit_instance(key)
+        status = 200
         condition = has_started if query.what == "started" else has_ended
         try:
             async with asyncio.timeout(query.timeout):
                 view = await self._client.look_once(key, condition, payloads=query.payloads)
         except TimeoutError:
             view = await self._client.look(key, payloads=query.payloads)
-            return document(Instance.of_view(view), status=202)
-        return document(Instance.of_view(view))
+            status = 202
+        # By now another workflow may have the id.
+        call.admit(view.record.name)
+        return document(Instance.of_view(view), status=status)
 
     async def _start(self, call: Call) -> Response:
         body = await call.body(StartBody)

@@ -14,6 +14,10 @@ from starlette.types import ASGIApp
 
 from durahub.server.listening import bind_sockets
 from durahub.server.owned_tasks import OwnedTasks
+from durahub.server.tls import Tls
+
+MAX_HEADER_BYTES = 16 * 1024
+"""Most bytes of a request line with all headers; more ends in 400 and a closed connection."""
 
 _CLOSE_S = 2
 
@@ -24,13 +28,16 @@ class HttpServer:
     Requests in progress have two seconds to finish when the block ends.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Sequence[str], port: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, hosts: Sequence[str], port: int, tls: Tls | None = None
+    ) -> None:
         """Prepare a server; does no I/O.
 
         Args:
             app: The application.
             hosts: IP addresses to listen on.
             port: 0 picks a free one.
+            tls: Certificate and key; None for plain HTTP.
         """
         self._hosts = hosts
         self._port = port
@@ -41,6 +48,10 @@ class HttpServer:
                 lifespan="off",
                 log_config=None,
                 log_level="warning",
+                http="h11",
+                h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+                proxy_headers=False,
+                ssl_context_factory=None if tls is None else lambda *_: tls.context,
                 server_header=False,
                 timeout_graceful_shutdown=_CLOSE_S,
                 ws="none",

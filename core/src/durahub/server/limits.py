@@ -1,4 +1,4 @@
-"""Limits over all sidecars of an application: from the configuration to what the engine is told."""
+"""Limits and retention: from the configuration to what the engine is told."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from durahub.backend import ClaimLimit, ClaimLimits, Support
 from durahub.config import Configuration, NamedLimit
+from durahub.engine import RetentionPolicy
 from durahub.errors import ConfigError
 
 
@@ -20,6 +21,17 @@ def claim_limits(configuration: Configuration) -> ClaimLimits:
             configuration.global_max_concurrent_activities,
             configuration.activity_concurrency_limits,
         ),
+    )
+
+
+def retention_of(configuration: Configuration) -> RetentionPolicy:
+    """Return how long a configuration keeps ended instances."""
+    kept = configuration.state_retention
+    return RetentionPolicy.most_specific(
+        any_terminal=kept.any_terminal,
+        completed=kept.completed,
+        failed=kept.failed,
+        terminated=kept.terminated,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from durahub.server.listening import LOOPBACK
+from durahub.server.tls import TlsFiles
 from durahub.types import AppId
 
 DEFAULT_HTTP_PORT = 3500
@@ -27,7 +28,10 @@ class SidecarOptions:
         grpc_port: 0 picks a free one.
         max_message_bytes: Largest message; None for no limit.
         graceful_shutdown_s: How long work in progress may take to finish when the sidecar stops.
-        api_token: What clients have to present; None asks for nothing.
+        api_token: Dapr's token, which the environment gives; None if it gives none.
+        listens_without_token: Whether others than this machine may connect where there are no tokens.
+        tls: Certificate and key; None for none.
+        logs_calls: Whether every call is logged.
     """
 
     app_id: AppId
@@ -39,3 +43,6 @@ class SidecarOptions:
     max_message_bytes: int | None = DEFAULT_MAX_MESSAGE_BYTES
     graceful_shutdown_s: float = DEFAULT_GRACEFUL_SHUTDOWN_S
     api_token: str | None = field(default=None, repr=False)
+    listens_without_token: bool = False
+    tls: TlsFiles | None = None
+    logs_calls: bool = False

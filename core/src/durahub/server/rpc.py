@@ -13,6 +13,8 @@ from typing import Generic, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
+from durahub.server.access import EVERYBODY, Caller
+
 RequestT = TypeVar("RequestT", bound=Message)
 
 
@@ -67,11 +69,13 @@ class CallContext:
         peer: The client's address, such as `ipv4:127.0.0.1:40312`.
         metadata: The call's headers, names in lower case; of a repeated name, the last value.
         deadline_s: Returns the seconds left until the client gives up; None if it never does.
+        caller: Who calls, as its token makes known.
     """
 
     peer: str
     metadata: Mapping[str, str | bytes]
     deadline_s: Callable[[], float | None]
+    caller: Caller = EVERYBODY
 
     @property
     def user_agent(self) -> str:

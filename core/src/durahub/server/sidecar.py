@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 from durahub.backend import Backend
 from durahub.clock import SystemClock
-from durahub.config import Component, Configuration, load_components, load_configuration
+from durahub.config import Component, Configuration, LoggingSection
 from durahub.edition import Edition
-from durahub.engine import Engine, EngineOptions, RetentionPolicy
-from durahub.server.access import AccessControl, token_for_everything
-from durahub.server.dapr_service import dapr_routes, unserved_text
-from durahub.server.dapr_workflows import DaprWorkflows
+from durahub.engine import Engine, EngineOptions
+from durahub.errors import DurahubError
+from durahub.server.access import AccessControl
+from durahub.server.api_rules import ApiRules
+from durahub.server.call_log import CallLog
+from durahub.server.dapr_service import dapr_routes
 from durahub.server.grpc_transport import GrpcServer
 from durahub.server.health_service import health_routes
 from durahub.server.http_app import build_http_app
+from durahub.server.http_gate import HttpGate
 from durahub.server.http_server import HttpServer
 from durahub.server.interruption import Interruptible
-from durahub.server.limits import claim_limits, refuse_unsupported_limits
+from durahub.server.limits import claim_limits, refuse_unsupported_limits, retention_of
 from durahub.server.listening import usable_addresses
 from durahub.server.metadata import Metadata
 from durahub.server.options import SidecarOptions
 from durahub.server.reflection import SERVICES, reflection_routes
 from durahub.server.selection import select_backend
-from durahub.server.signals import stop_on_signals
+from durahub.server.settings import Settings, load_settings, refuse_fixed_changes
+from durahub.server.signals import reload_on_signal, stop_on_signals
 from durahub.server.status import BuildIdentity
 from durahub.server.taskhub_service import taskhub_routes
+from durahub.server.tls import Tls
 
 _log = logging.getLogger("durahub.server")
 
@@ -47,7 +52,12 @@ class Sidecar:
     """
 
     def __init__(
-        self, edition: Edition, options: SidecarOptions, *, environ: Mapping[str, str]
+        self,
+        edition: Edition,
+        options: SidecarOptions,
+        *,
+        environ: Mapping[str, str],
+        apply_logging: Callable[[LoggingSection], None] = lambda _: None,
     ) -> None:
         """Prepare a sidecar; does no I/O.
 
@@ -55,20 +65,25 @@ class Sidecar:
             edition: Which backends may be loaded.
             options: How to run.
             environ: Where configuration files look up environment variables.
+            apply_logging: Is told what the configuration says about the log, at the start and whenever
+                the configuration is read again.
         """
         self._edition = edition
         self._options = options
         self._environ = environ
         self._metadata = Metadata(self)
-        token = options.api_token
-        self._access = AccessControl(() if token is None else (token_for_everything(token),))
+        self._apply_logging = apply_logging
         self._stop_requested = asyncio.Event()
         self._starting = Interruptible()
         self._running = AsyncExitStack()
         self._is_serving = False
         self._engine: Engine | None = None
         self._identity: BuildIdentity | None = None
-        self._components: tuple[Component, ...] = ()
+        self._access = AccessControl()
+        self._rules = ApiRules()
+        self._calls = CallLog()
+        self._tls: Tls | None = None
+        self._settings: Settings | None = None
         self._hosts = options.hosts
         self._ports = (options.http_port, options.grpc_port)
 
@@ -86,7 +101,7 @@ class Sidecar:
     @property
     def components(self) -> tuple[Component, ...]:
         """The state components that its resource paths have for this application; known once it starts."""
-        return self._components
+        return () if self._settings is None else self._settings.components
 
     @property
     def http_port(self) -> int:
@@ -125,6 +140,33 @@ class Sidecar:
             self._stop_requested.set()
             self._starting.interrupt()
 
+    def reload(self) -> None:
+        """Read the files again, and go by what they say now; or log why not, and change nothing.
+
+        What takes a restart is refused. Only inside the block, and on its loop.
+        """
+        running = self._settings
+        if running is None or self._engine is None:
+            return
+        try:
+            wanted = load_settings(self._options, self._environ)
+            refuse_fixed_changes(running, wanted)
+            pems = None if self._tls is None else self._tls.reread()
+        except DurahubError as error:
+            _log.error("the reload is refused, nothing has changed", extra={"error": str(error)})
+            return
+        if self._tls is not None and pems is not None:
+            self._tls.replace(pems)
+        self._use(wanted)
+        configuration = wanted.configuration
+        self._engine.reconfigure(
+            max_concurrent_workflows=configuration.max_concurrent_workflows,
+            max_concurrent_activities=configuration.max_concurrent_activities,
+            retention=retention_of(configuration),
+        )
+        tokens = ",".join(token.caller.name for token in wanted.tokens)
+        _log.info("reloaded", extra={"tokens": tokens or "none"})
+
     async def wait_for_stop(self) -> None:
         """Return when somebody requested a stop."""
         await self._stop_requested.wait()
@@ -154,10 +196,10 @@ class Sidecar:
     async def _start(self, stack: AsyncExitStack) -> None:
         clock = SystemClock()
         began_s = clock.monotonic_s()
-        configuration = load_configuration(self._options.config_paths, environ=self._environ)
-        self._components = load_components(
-            self._options.resource_paths, environ=self._environ, app_id=self._options.app_id
-        )
+        settings = load_settings(self._options, self._environ)
+        configuration = settings.configuration
+        self._tls = None if self._options.tls is None else Tls(self._options.tls)
+        self._use(settings)
         _report_notices(configuration)
         backend = self._create_backend(configuration)
         engine = Engine(backend, self._engine_options(configuration), clock=clock)
@@ -186,23 +228,31 @@ class Sidecar:
             max_concurrent_activities=configuration.max_concurrent_activities,
             limits=claim_limits(configuration),
             max_message_bytes=self._options.max_message_bytes,
-            retention=RetentionPolicy.most_specific(
-                any_terminal=configuration.state_retention.any_terminal,
-                completed=configuration.state_retention.completed,
-                failed=configuration.state_retention.failed,
-                terminated=configuration.state_retention.terminated,
-            ),
+            retention=retention_of(configuration),
         )
 
+    def _use(self, settings: Settings) -> None:
+        """Go by settings, as far as they may change; nothing of it fails."""
+        self._settings = settings
+        configuration = settings.configuration
+        self._access.replace(settings.tokens)
+        self._rules.replace(configuration.api.allowed, configuration.api.denied)
+        calls = configuration.logging.api_logging
+        self._calls.is_enabled = self._options.logs_calls or bool(calls.enabled)
+        self._calls.obfuscates = calls.obfuscate_urls
+        self._calls.omits_health = calls.omit_health_checks
+        self._apply_logging(configuration.logging)
+
     async def _start_http(self, stack: AsyncExitStack, engine: Engine) -> None:
-        app = build_http_app(
+        api = build_http_app(
             self,
             engine.client,
             self._metadata,
             access=self._access,
             max_body_bytes=self._options.max_message_bytes,
         )
-        server = HttpServer(app, hosts=self._hosts, port=self._options.http_port)
+        app = HttpGate(api, rules=self._rules, calls=self._calls)
+        server = HttpServer(app, hosts=self._hosts, port=self._options.http_port, tls=self._tls)
         await stack.enter_async_context(server)
         self._ports = (server.port, self._options.grpc_port)
 
@@ -210,15 +260,17 @@ class Sidecar:
         server = GrpcServer(
             (
                 *taskhub_routes(engine),
-                *dapr_routes(DaprWorkflows(engine.client), self._metadata, self),
+                *dapr_routes(engine.client, self._metadata, self),
                 *health_routes(self, SERVICES),
                 *reflection_routes(),
             ),
             hosts=self._hosts,
             port=self._options.grpc_port,
             max_message_bytes=self._options.max_message_bytes,
-            api_token=self._options.api_token,
-            unserved_text=unserved_text,
+            access=self._access,
+            rules=self._rules,
+            calls=self._calls,
+            tls=self._tls,
         )
         await stack.enter_async_context(server)
         stack.push_async_callback(server.stop, _LAST_ANSWERS_S)
@@ -247,10 +299,12 @@ class Sidecar:
 async def serve_until_stopped(sidecar: Sidecar) -> None:
     """Run a sidecar until SIGINT, SIGTERM or a request to stop; a second signal ends the process at once.
 
+    SIGHUP makes it read its files again.
+
     Raises:
         DurahubError: It could not start.
     """
-    with stop_on_signals(sidecar.request_stop):
+    with stop_on_signals(sidecar.request_stop), reload_on_signal(sidecar.reload):
         async with sidecar:
             await sidecar.wait_for_stop()
 
@@ -260,4 +314,9 @@ def _report_notices(configuration: Configuration) -> None:
         _log.info(
             "sections of the configuration that do not concern workflows are ignored",
             extra={"sections": ",".join(configuration.ignored_sections)},
+        )
+    if configuration.unknown_keys:
+        _log.info(
+            "keys of the configuration that are not known here are ignored",
+            extra={"keys": ",".join(configuration.unknown_keys)},
         )

@@ -1,4 +1,4 @@
-"""Stop signals of the process."""
+"""Signals of the process: those that stop it, and the one that makes it read its files again."""
 
 from __future__ import annotations
 
@@ -32,3 +32,17 @@ def stop_on_signals(request_stop: Callable[[str], None]) -> Iterator[None]:
     finally:
         for number in STOP_SIGNALS:
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def reload_on_signal(reload: Callable[[], None]) -> Iterator[None]:
+    """Call `reload` on every SIGHUP.
+
+    Needs the main thread and a running loop.
+    """
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)

@@ -28,6 +28,8 @@ from durahub.errors import (
     StreamEndedError,
 )
 from durahub.protocol import messages as pb
+from durahub.server.access import Caller, authorize
+from durahub.server.operations import Operation
 from durahub.server.rpc import (
     CallContext,
     Route,
@@ -36,6 +38,7 @@ from durahub.server.rpc import (
     StreamRoute,
     UnaryRoute,
 )
+from durahub.server.taskhub_guard import TaskHubGuard, require
 
 log = logging.getLogger("durahub.server.taskhub")
 
@@ -73,29 +76,69 @@ class _TaskHubService:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._client = engine.client
+        self._guard = TaskHubGuard(engine.client)
 
     def routes(self) -> Sequence[Route[Any]]:
-        client = self._client
+        client, unary = self._client, self._unary
         routes: list[Route[Any]] = [
-            _unary("Hello", Empty, self._hello),
-            _unary("StartInstance", pb.CreateInstanceRequest, self._start),
-            _unary("GetInstance", pb.GetInstanceRequest, client.get),
-            _unary("WaitForInstanceStart", pb.GetInstanceRequest, client.wait_for_start),
-            _unary("WaitForInstanceCompletion", pb.GetInstanceRequest, client.wait_for_completion),
-            _unary("RaiseEvent", pb.RaiseEventRequest, client.raise_event),
-            _unary("TerminateInstance", pb.TerminateRequest, self._terminate),
-            _unary("SuspendInstance", pb.SuspendRequest, client.suspend),
-            _unary("ResumeInstance", pb.ResumeRequest, client.resume),
-            _unary("PurgeInstances", pb.PurgeInstancesRequest, self._purge),
-            _unary("RerunWorkflowFromEvent", pb.RerunWorkflowFromEventRequest, self._rerun),
-            _unary("ListInstanceIDs", pb.ListInstanceIDsRequest, client.list_ids),
-            _unary("GetInstanceHistory", pb.GetInstanceHistoryRequest, self._history),
-            _unary("CompleteActivityTask", pb.ActivityResponse, self._complete_activity),
-            _unary("CompleteOrchestratorTask", pb.WorkflowResponse, self._complete_workflow),
-            _unary("CompleteWorkflowTask", pb.WorkflowResponse, self._complete_workflow),
+            unary("Hello", Empty, self._hello),
+            unary("StartInstance", pb.CreateInstanceRequest, self._start),
+            unary("GetInstance", pb.GetInstanceRequest, client.get),
+            self._wait("WaitForInstanceStart", client.wait_for_start),
+            self._wait("WaitForInstanceCompletion", client.wait_for_completion),
+            unary("RaiseEvent", pb.RaiseEventRequest, client.raise_event),
+            unary("TerminateInstance", pb.TerminateRequest, self._terminate),
+            unary("SuspendInstance", pb.SuspendRequest, client.suspend),
+            unary("ResumeInstance", pb.ResumeRequest, client.resume),
+            self._seeing("PurgeInstances", pb.PurgeInstancesRequest, self._purge),
+            unary("RerunWorkflowFromEvent", pb.RerunWorkflowFromEventRequest, self._rerun),
+            self._seeing("ListInstanceIDs", pb.ListInstanceIDsRequest, self._list),
+            unary("GetInstanceHistory", pb.GetInstanceHistoryRequest, self._history),
+            unary("CompleteActivityTask", pb.ActivityResponse, self._complete_activity),
+            unary("CompleteOrchestratorTask", pb.WorkflowResponse, self._complete_workflow),
+            unary("CompleteWorkflowTask", pb.WorkflowResponse, self._complete_workflow),
             StreamRoute(_path("GetWorkItems"), pb.GetWorkItemsRequest, self._work_items),
         ]
         return routes
+
+    def _unary(
+        self,
+        method: str,
+        request_type: type[RequestT],
+        handler: Callable[[RequestT], Awaitable[Message | bytes]],
+    ) -> UnaryRoute[RequestT]:
+        """Return the route of a method that does not need to know who calls."""
+        return self._seeing(method, request_type, lambda request, _: handler(request))
+
+    def _seeing(
+        self,
+        method: str,
+        request_type: type[RequestT],
+        handler: Callable[[RequestT, Caller], Awaitable[Message | bytes]],
+    ) -> UnaryRoute[RequestT]:
+        path = _path(method)
+
+        async def answer(request: RequestT, context: CallContext) -> Message | bytes:
+            try:
+                await self._guard.admit(path, request, context.caller)
+                return await handler(request, context.caller)
+            except (RequestError, CapabilityNotSupportedError, BackendUnavailableError) as error:
+                raise _rpc_error(error) from error
+
+        return UnaryRoute(path, request_type, answer)
+
+    def _wait(
+        self,
+        method: str,
+        wait: Callable[[pb.GetInstanceRequest], Awaitable[pb.GetInstanceResponse]],
+    ) -> UnaryRoute[pb.GetInstanceRequest]:
+        async def handler(request: pb.GetInstanceRequest, caller: Caller) -> pb.GetInstanceResponse:
+            found = await wait(request)
+            # By now another workflow may have the id.
+            require(authorize(caller, Operation.GET, found.workflowState.name))
+            return found
+
+        return self._seeing(method, pb.GetInstanceRequest, handler)
 
     async def _hello(self, _: Empty) -> Empty:
         return Empty()
@@ -108,9 +151,16 @@ class _TaskHubService:
         with _prefixed("failed to submit termination request"):
             return await self._client.terminate(request)
 
-    async def _purge(self, request: pb.PurgeInstancesRequest) -> pb.PurgeInstancesResponse:
+    async def _purge(
+        self, request: pb.PurgeInstancesRequest, caller: Caller
+    ) -> pb.PurgeInstancesResponse:
         with _prefixed("failed to purge workflow state"):
-            return await self._client.purge(request)
+            return await self._client.purge(request, may_see=caller.may_see)
+
+    async def _list(
+        self, request: pb.ListInstanceIDsRequest, caller: Caller
+    ) -> pb.ListInstanceIDsResponse:
+        return await self._client.list_ids(request, may_see=caller.may_see)
 
     async def _rerun(
         self, request: pb.RerunWorkflowFromEventRequest
@@ -166,20 +216,6 @@ async def _end_with_the_server() -> None:
 
 def _path(method: str) -> str:
     return f"/TaskHubSidecarService/{method}"
-
-
-def _unary(
-    method: str,
-    request_type: type[RequestT],
-    handler: Callable[[RequestT], Awaitable[Message | bytes]],
-) -> UnaryRoute[RequestT]:
-    async def answer(request: RequestT, _: CallContext) -> Message | bytes:
-        try:
-            return await handler(request)
-        except (RequestError, CapabilityNotSupportedError, BackendUnavailableError) as error:
-            raise _rpc_error(error) from error
-
-    return UnaryRoute(_path(method), request_type, answer)
 
 
 def _rpc_error(error: Exception, prefix: str = "") -> RpcError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from durahub.backend import InstanceHistory, InstanceQuery, InstanceView
-from durahub.engine.client.part import ClientPart, has_ended, has_started
+from durahub.engine.client.part import ClientPart, any_name, has_ended, has_started
 from durahub.engine.describe import instance_response
 from durahub.engine.events import visible_events
 from durahub.engine.watchers import Condition
@@ -16,6 +17,8 @@ from durahub.types import InstanceKey
 
 DEFAULT_PAGE_SIZE = 1024
 """Ids on a page if the client does not say how many (Dapr)."""
+MAX_PAGE_SIZE = 10_000
+"""Most ids on a page, whatever the client asks for."""
 
 
 class Lookups(ClientPart):
@@ -87,15 +90,23 @@ class Lookups(ClientPart):
         history = await self.committed(request.instanceId)
         return history_response_bytes(history.events)
 
-    async def list_ids(self, request: pb.ListInstanceIDsRequest) -> pb.ListInstanceIDsResponse:
+    async def list_ids(
+        self, request: pb.ListInstanceIDsRequest, *, may_see: Callable[[str], bool] = any_name
+    ) -> pb.ListInstanceIDsResponse:
         """Return one page of the ids of the application's instances, in order of creation.
+
+        A page may be shorter than asked for; the last one is that without a continuation token.
+
+        Args:
+            request: Which page.
+            may_see: Tells of a workflow's name whether its instances are listed.
 
         Raises:
             InvalidRequestError: The continuation token is none that this store gave out.
         """
         query = InstanceQuery(
             app_id=self._app_id,
-            page_size=request.pageSize or DEFAULT_PAGE_SIZE,
+            page_size=min(request.pageSize or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE),
             page_token=request.continuationToken or None,
         )
         try:
@@ -105,7 +116,9 @@ class Lookups(ClientPart):
                 raise
             raise InvalidRequestError(f"the continuation token is not valid: {error}") from error
         response = pb.ListInstanceIDsResponse(
-            instanceIds=[record.key.instance_id for record in page.instances]
+            instanceIds=[
+                record.key.instance_id for record in page.instances if may_see(record.name)
+            ]
         )
         if page.next_token is not None:
             response.continuationToken = page.next_token

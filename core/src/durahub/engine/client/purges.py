@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 from durahub.backend import (
@@ -12,7 +13,7 @@ from durahub.backend import (
     InstanceRecord,
     PurgeInstance,
 )
-from durahub.engine.client.part import ClientPart, refuse_parked
+from durahub.engine.client.part import ClientPart, any_name, refuse_parked
 from durahub.engine.descendants import children_of, linked_children
 from durahub.errors import (
     InstanceNotCompletedError,
@@ -30,11 +31,17 @@ PURGED_AT_ONCE = 100
 class Purges(ClientPart):
     """Removes every trace of instances."""
 
-    async def purge(self, request: pb.PurgeInstancesRequest) -> pb.PurgeInstancesResponse:
+    async def purge(
+        self, request: pb.PurgeInstancesRequest, *, may_see: Callable[[str], bool] = any_name
+    ) -> pb.PurgeInstancesResponse:
         """Remove what the request names, and with `recursive` all below it first; the count is all removed.
 
         That is one instance, or with a filter every one that was created in `[from, to)` and has one of
         the statuses; those that have not ended are left alone, unless `force` is set.
+
+        Args:
+            request: What to remove.
+            may_see: Tells of a workflow's name whether a filter selects its instances.
 
         Raises:
             InstanceNotFoundError: There is no such instance.
@@ -45,7 +52,7 @@ class Purges(ClientPart):
         removal = Removal(recursive=request.recursive, force=request.force)
         if request.HasField("purgeInstanceFilter"):
             query = _query(request.purgeInstanceFilter, self._target(request), force=request.force)
-            await self._purge_matching(query, removal)
+            await self._purge_matching(query, removal, may_see)
         else:
             await self._purge(self._key(request), removal)
         response = pb.PurgeInstancesResponse(deletedInstanceCount=removal.count)
@@ -53,11 +60,17 @@ class Purges(ClientPart):
             response.isComplete.value = True
         return response
 
-    async def _purge_matching(self, query: InstanceQuery | None, removal: Removal) -> None:
+    async def _purge_matching(
+        self, query: InstanceQuery | None, removal: Removal, may_see: Callable[[str], bool]
+    ) -> None:
         while query is not None:
             page = await self._backend.list_instances(query)
             outcomes = await asyncio.gather(
-                *(self._purge_selected(record, removal) for record in page.instances),
+                *(
+                    self._purge_selected(record, removal)
+                    for record in page.instances
+                    if may_see(record.name)
+                ),
                 return_exceptions=True,  # none may go on by itself after another has failed
             )
             for outcome in outcomes:

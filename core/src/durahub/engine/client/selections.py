@@ -16,7 +16,7 @@ from re import Pattern
 from re import compile as compile_pattern
 
 from durahub.backend import InstancePage, InstanceQuery, InstanceRecord
-from durahub.engine.client.part import ClientPart
+from durahub.engine.client.part import ClientPart, any_name
 from durahub.errors import BackendError, InvalidRequestError
 from durahub.types import RuntimeStatus
 
@@ -26,10 +26,6 @@ READS_PER_CALL = 20
 """Most pages of the store that one call reads."""
 COUNTED_AT_ONCE = 1000
 """Records that are counted with one reading of the store."""
-
-
-def _everything(_workflow_name: str) -> bool:
-    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +48,7 @@ class Selection:
     created_to: datetime | None = None
     parent_id: str | None = None
     tags: Mapping[str, str | None] = field(default_factory=dict)
-    may_see: Callable[[str], bool] = _everything
+    may_see: Callable[[str], bool] = any_name
 
     @property
     def is_everything(self) -> bool:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from durahub.config import Configuration
+from durahub.config import Configuration, load_configuration, load_secret_stores
 from durahub.config.tree import to_plain
 from durahub.errors import ConfigError
 
@@ -97,3 +99,80 @@ def test_expand_wrong_reference_raises_with_place_and_variable(
     with pytest.raises(ConfigError) as caught:
         load_workflow(workflow, environ={"A": "value"})
     assert str(caught.value) == message
+
+
+VAULT = """\
+kind: Component
+metadata: {name: vault}
+spec:
+  type: secretstores.local.env
+"""
+
+
+def _load_with_stores(workflow: str, **environ: str) -> Configuration:
+    Path("components.yaml").write_text(VAULT)
+    Path("a.yaml").write_text(
+        "apiVersion: dapr.io/v1alpha1\nkind: Configuration\n\n\nspec:\n  workflow:\n    "
+        f"storeConfiguration: {workflow}\n"
+    )
+    stores = load_secret_stores([Path("components.yaml")], environ=environ)
+    return load_configuration([Path("a.yaml")], environ={}, secret_stores=stores)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["{name: DSN}", "{name: DSN, key: DSN}", "{secretStore: vault, name: DSN, key: }"],
+)
+def test_a_secret_reference_becomes_the_secret(reference: str) -> None:
+    configuration = _load_with_stores(f"{{dsn: {{secretKeyRef: {reference}}}}}", DSN="${X}")
+    assert to_plain(configuration.store.table) == {"dsn": "${X}"}
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [(b"s3cret", "s3cret"), (b"s3cret\n", "s3cret"), (b" a\r\n", " a"), (b"\n\n", "\n"), (b"", "")],
+)
+def test_a_file_reference_becomes_the_file_s_content(
+    load_workflow: Load, content: bytes, value: str
+) -> None:
+    Path("mounted").write_bytes(content)
+    configuration = load_workflow("storeConfiguration: {dsn: {fileRef: mounted}}")
+    assert to_plain(configuration.store.table) == {"dsn": value}
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        (
+            "{secretKeyRef: {name: GONE}}",
+            "secretKeyRef: the secret store 'vault' has no secret 'GONE'",
+        ),
+        ("{secretKeyRef: {name: DSN, key: x}}", "secretKeyRef: the secret 'DSN' .* has no key 'x'"),
+        (
+            "{secretKeyRef: {name: DSN, secretStore: x}}",
+            "secretKeyRef: there is no secret store 'x'",
+        ),
+        ("{secretKeyRef: {name: DSN, store: x}}", "secretKeyRef.store: unknown key; did you mean"),
+        (
+            "{secretKeyRef: {zzz: x}}",
+            "secretKeyRef.zzz: unknown key; known: secretStore, name, key",
+        ),
+        ("{secretKeyRef: {key: DSN}}", "secretKeyRef.name: required key is missing"),
+        ("{secretKeyRef: {name: [DSN]}}", "secretKeyRef.name: expected a string, found a list"),
+        ("{secretKeyRef: DSN}", "secretKeyRef: expected a mapping, found a string"),
+        ("{fileRef: gone}", "fileRef: cannot read gone: No such file"),
+        ("{fileRef: .}", "fileRef: cannot read .: Is a directory"),
+        ("{fileRef: 5}", "fileRef: expected a string, found a number"),
+        ("{fileRef: binary}", "fileRef: binary is not UTF-8"),
+        ("{fileRef: large}", "fileRef: large has more than 1048576 bytes"),
+        ('{fileRef: "a\\0b"}', "fileRef: cannot read "),
+    ],
+)
+def test_a_wrong_reference_is_told_with_its_place(reference: str, message: str) -> None:
+    Path("binary").write_bytes(b"canary\xff")
+    Path("large").write_bytes(b"canary" * 200_000)
+    with pytest.raises(ConfigError) as caught:
+        _load_with_stores(f"{{dsn: {reference}}}", DSN="canary")
+    text = str(caught.value)
+    assert re.match(rf"a\.yaml:7: spec\.workflow\.storeConfiguration\.dsn\.{message}", text), text
+    assert "canary" not in text

@@ -1,0 +1,58 @@
+"""What every HTTP request passes before the API: parts that are denied, and the log of calls."""
+
+from __future__ import annotations
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from durahub.server.api_rules import WORKFLOWS, ApiRules
+from durahub.server.call_log import CallLog
+
+_PARTS = frozenset({WORKFLOWS, "metadata", "shutdown"})
+_ABORTED = 499
+
+
+class HttpGate:
+    """Wraps the API. A part that is denied is not there: 404, as on Dapr."""
+
+    def __init__(self, app: ASGIApp, *, rules: ApiRules, calls: CallLog) -> None:
+        """Put it in front of an application.
+
+        Args:
+            app: The API.
+            rules: Which parts of it there are.
+            calls: Where to log.
+        """
+        self._app = app
+        self._rules = rules
+        self._calls = calls
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = _ABORTED
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        app = self._app if self._permits(scope["path"]) else _NOT_FOUND
+        try:
+            await app(scope, receive, noting)
+        finally:
+            agent = dict(scope["headers"]).get(b"user-agent", b"").decode("latin-1")
+            self._calls.http(scope["method"], scope["path"], agent, status=status)
+
+    def _permits(self, path: str) -> bool:
+        _, version, part, *_ = (*path.split("/", 3), "", "")
+        return part not in _PARTS or self._rules.permits(part, version, "http")
+
+
+_NOT_FOUND = JSONResponse(
+    {"errorCode": "ERR_NOT_FOUND", "message": "requested endpoint is not available"},
+    status_code=404,
+)
