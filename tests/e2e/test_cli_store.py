@@ -15,6 +15,7 @@ from durahub.cli.main import build_command, execute
 from durahub.edition import OSS
 
 from tests.e2e.memory_build import EDITION
+from tests.e2e.processes import wait_until
 from tests.e2e.sidecar import APP_ID, Setup
 from tests.e2e.stack import Launcher, Stack
 
@@ -50,9 +51,16 @@ def left(request: pytest.FixtureRequest, launcher: Launcher, tmp_path: Path) -> 
         stack.sync.start("sequence", number, instance_id=f"done{number}")
         stack.sync.wait(f"done{number}")
     stack.sync.start("family", 1, instance_id="running")
+    for child in ("running.0", "running.1"):
+        wait_until(lambda: _is_running(stack, child), "both children")  # noqa: B023 - called at once
     worker.stop()
     stack.sidecar.stop()
     return stack
+
+
+def _is_running(stack: Stack, instance_id: str) -> bool:
+    state = stack.sync.find(instance_id)
+    return state is not None and state.status == "RUNNING"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 Durahub = Callable[..., Any]
 
-CANARY = "c4n4ry-b1rd"
+CANARY = "c4n4ry_b1rd"
 
 BASE = """\
 apiVersion: dapr.io/v1alpha1
@@ -20,6 +20,7 @@ kind: Configuration
 metadata: {name: base}
 spec:
   tracing: {samplingRate: "1"}
+  mtls: {enabled: true}
   workflow:
     backendType: postgres
     maxConcurrentWorkflowInvocations: 5
@@ -34,7 +35,7 @@ apiVersion: dapr.io/v1alpha1
 kind: Configuration
 metadata: {name: production}
 spec:
-  metric: {enabled: true}
+  metric: {enabled: true, later: 1}
   workflow:
     maxConcurrentWorkflows: 50
 """
@@ -65,7 +66,7 @@ def test_files_are_resolved_and_nothing_secret_is_shown(
     document = json.loads(outcome.out)
     assert document["files"] == list(files)
     assert document["name"] == "production"
-    assert document["ignored"] == ["spec.tracing", "spec.metric"]
+    assert document["ignored"] == ["spec.mtls", "spec.metrics.later"]
     backend = document["backend"]
     assert backend.pop("version")
     assert backend == {
@@ -73,6 +74,8 @@ def test_files_are_resolved_and_nothing_secret_is_shown(
         "distribution": "durahub-postgres",
         "store": "postgres://db.example/orders?schema=***",
     }
+    assert document["spec"]["tracing"]["samplingRate"] == 1.0
+    assert document["spec"]["metrics"]["enabled"] is True
     workflow = document["spec"]["workflow"]
     store = workflow.pop("storeConfiguration")
     # A variable may hold a secret, whatever it is used for.
@@ -103,6 +106,37 @@ def test_yaml_says_the_same(durahub: Durahub, files: tuple[str, str]) -> None:
     assert YAML(typ="safe").load(as_yaml.out) == json.loads(as_json.out)
 
 
+def test_what_comes_from_files_and_secret_stores_is_hidden(
+    durahub: Durahub, write: Callable[[str, str], str], tmp_path: Path
+) -> None:
+    write("password", CANARY)
+    write("secrets.json", json.dumps({"db": f"{CANARY}2"}))
+    (tmp_path / "resources").mkdir()
+    write(
+        "resources/local.yaml",
+        "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: vault}\n"
+        "spec:\n  type: secretstores.local.file\n  version: v1\n"
+        f"  metadata: [{{name: secretsFile, value: {tmp_path / 'secrets.json'}}}]\n",
+    )
+    name = write(
+        "elsewhere.yaml",
+        BASE.replace("schema: ${SCHEMA}", f"schema: {{fileRef: {tmp_path / 'password'}}}").replace(
+            "connectionString: postgres://app:${DB_PASSWORD}@db.example/orders",
+            "connectionString: {secretKeyRef: {secretStore: vault, name: db, key: db}}",
+        ),
+    )
+    outcome = durahub("config", "check", name, "--resources-path", "resources")
+    assert CANARY not in outcome.out + outcome.err
+    assert outcome.code == 2  # a secret that is no URL
+    assert "elsewhere.yaml:13: spec.workflow.storeConfiguration.connectionString" in outcome.err
+    write("secrets.json", json.dumps({"db": f"postgres://u:{CANARY}@db/x"}))
+    outcome = durahub("config", "check", name, "--resources-path", "resources", "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert CANARY not in outcome.out
+    store = json.loads(outcome.out)["spec"]["workflow"]["storeConfiguration"]
+    assert (store["connectionString"], store["schema"]) == ("***", "***")
+
+
 def test_a_password_that_is_written_down_is_hidden(
     durahub: Durahub, write: Callable[[str, str], str]
 ) -> None:
@@ -127,8 +161,8 @@ def test_what_is_wrong_is_told_with_file_line_and_key(
     assert (outcome.code, outcome.out) == (2, "")
     assert CANARY not in outcome.err
     unknown, duration = outcome.err.splitlines()
-    assert "wrong.yaml:8: spec.workflow.maxConcurentWorkflows: unknown key; did you mean" in unknown
-    assert duration.startswith("wrong.yaml:9: spec.workflow.stateRetentionPolicy.anyTerminal: ")
+    assert "wrong.yaml:9: spec.workflow.maxConcurentWorkflows: unknown key; did you mean" in unknown
+    assert duration.startswith("wrong.yaml:10: spec.workflow.stateRetentionPolicy.anyTerminal: ")
 
 
 def test_every_file_is_looked_at(durahub: Durahub, write: Callable[[str, str], str]) -> None:
@@ -138,7 +172,7 @@ def test_every_file_is_looked_at(durahub: Durahub, write: Callable[[str, str], s
     assert (outcome.code, outcome.out) == (2, "")
     one, two, three = outcome.err.splitlines()
     assert "malformed.yaml:1:" in one
-    assert "unset.yaml:12: " in two
+    assert "unset.yaml:13: " in two
     assert "environment variable DB_PASSWORD is not set" in two
     assert three == "missing.yaml: cannot read the file: No such file or directory"
 
@@ -149,7 +183,7 @@ def test_the_backends_own_keys_are_checked(
     wrong = BASE.replace("schema: ${SCHEMA}", "scheme: x").replace("${DB_PASSWORD}", CANARY)
     outcome = durahub("config", "check", write("store.yaml", wrong))
     assert outcome.code == 2
-    assert "store.yaml:13: spec.workflow.storeConfiguration.scheme: unknown key" in outcome.err
+    assert "store.yaml:14: spec.workflow.storeConfiguration.scheme: unknown key" in outcome.err
     assert CANARY not in outcome.err
 
 
@@ -159,7 +193,7 @@ def test_a_backend_that_the_build_does_not_know_is_an_error(
     name = write("other.yaml", BASE.replace("postgres\n", "postgrs\n", 1).replace("${", "$${"))
     outcome = durahub("config", "check", name)
     assert outcome.code == 2
-    assert "other.yaml:7: spec.workflow.backendType: unknown backend 'postgrs'" in outcome.err
+    assert "other.yaml:8: spec.workflow.backendType: unknown backend 'postgrs'" in outcome.err
     assert "postgres" in outcome.err
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 from pydantic import AliasChoices, BaseModel, SecretBytes, SecretStr
@@ -21,7 +22,13 @@ from durahub.cli.durations import format_duration
 from durahub.cli.failures import EXIT_FAILURE, CommandError
 from durahub.cli.lazy_group import LazyCommand, LazyGroup
 from durahub.cli.output import print_json, print_yaml
-from durahub.config import Configuration, load_configuration, validate_store_configuration
+from durahub.config import (
+    Configuration,
+    load_configuration,
+    load_secret_stores,
+    referenced_values,
+    validate_store_configuration,
+)
 from durahub.edition import Edition, load, scan, select
 from durahub.errors import DurahubError
 
@@ -44,7 +51,10 @@ _KEYS = {
     "state_retention": "stateRetentionPolicy",
 }
 """Fields of the configuration whose keys in a file are other words."""
-_NOT_SAID_BY_FILES = frozenset({"name", "sources", "backend_type", "ignored_sections"})
+_NOT_SAID_BY_FILES = frozenset(
+    {"name", "sources", "backend_type", "ignored_sections", "unknown_keys"}
+)
+_SECTIONS = ("api", "logging", "metrics", "tracing")
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^/?#@\s:]*):[^/?#\s]*@")
 _SHORTEST_PIECE = 4
 """Shorter values of variables are hidden only where they are a whole value."""
@@ -66,24 +76,32 @@ def config_group(edition: Edition) -> click.Group:
 def _check(edition: Edition) -> click.Command:
     @click.command("check", epilog=EPILOG)
     @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+    @click.option(
+        "--resources-path",
+        multiple=True,
+        metavar="PATH",
+        help="Directory of Dapr component files, for the secret stores among them. Repeatable.",
+    )
     @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of YAML.")
-    def check(*, files: tuple[str, ...], as_json: bool) -> None:
+    def check(*, files: tuple[str, ...], resources_path: tuple[str, ...], as_json: bool) -> None:
         """Check Dapr Configuration files, and print the configuration that they give together.
 
         Several files merge as several --config of `durahub serve` do: later ones win, key by key.
-        References to environment variables are followed; variables, passwords and whatever else the
-        backend declares as secret are printed as ***. A limit that is null is none, and a retention
-        period that is null is for ever. The store is not opened.
+        References are followed; what they lead to, passwords, and whatever else is declared as secret
+        are printed as ***. A limit that is null is none, and a retention period that is null is for
+        ever. The store is not opened.
         """
-        environ = _RecordingEnviron(os.environ)
         paths = [Path(file) for file in files]
+        stores = load_secret_stores([Path(path) for path in resources_path], environ=os.environ)
+        load = partial(load_configuration, environ=os.environ, secret_stores=stores)
         try:
-            resolved = _resolve(edition, load_configuration(paths, environ=environ))
+            resolved = _resolve(edition, load(paths))
+            hidden = referenced_values(paths, environ=os.environ, secret_stores=stores)
         except DurahubError as error:
             raise CommandError(
-                "\n".join(_problems(error, paths, environ)), exit_code=EXIT_FAILURE
+                "\n".join(_problems(error, paths, load)), exit_code=EXIT_FAILURE
             ) from error
-        document = _document(resolved, environ.seen)
+        document = _document(resolved, hidden)
         if as_json:
             print_json(document)
         else:
@@ -97,24 +115,6 @@ class _Resolved:
     configuration: Configuration
     backend: Mapping[str, str]
     settings: BackendSettings = field(repr=False)
-
-
-class _RecordingEnviron(dict[str, str]):
-    """Environment variables that remember which of their values were asked for.
-
-    Attributes:
-        seen: These values, which are hidden wherever they come up.
-    """
-
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        super().__init__(environ)
-        self.seen: set[str] = set()
-
-    def get(self, name: str, default: Any = None, /) -> Any:
-        value = super().get(name, default)
-        if isinstance(value, str) and value:
-            self.seen.add(value)
-        return value
 
 
 def _resolve(edition: Edition, configuration: Configuration) -> _Resolved:
@@ -133,32 +133,35 @@ def _resolve(edition: Edition, configuration: Configuration) -> _Resolved:
 
 
 def _problems(
-    error: DurahubError, paths: Sequence[Path], environ: Mapping[str, str]
+    error: DurahubError, paths: Sequence[Path], load: Callable[[Sequence[Path]], object]
 ) -> Iterator[str]:
     """Yield the problem of all files together, and whatever else is wrong with each by itself."""
     told = str(error)
     yield told
     for path in paths:
         try:
-            load_configuration([path], environ=environ)
+            load([path])
         except DurahubError as other:
             if str(other) not in told:
                 yield str(other)
 
 
-def _document(resolved: _Resolved, secrets: set[str]) -> dict[str, object]:
+def _document(resolved: _Resolved, secrets: AbstractSet[str]) -> dict[str, object]:
     configuration = resolved.configuration
+    fields = _section(configuration, _NOT_SAID_BY_FILES)
     workflow = {
         "backendType": resolved.backend["backendType"],
-        **_section(configuration, _NOT_SAID_BY_FILES),
+        **{key: value for key, value in fields.items() if key not in _SECTIONS},
         "storeConfiguration": _section(resolved.settings, frozenset()),
     }
+    spec = {"workflow": workflow, **{key: fields[key] for key in _SECTIONS}}
+    ignored = [f"spec.{section}" for section in configuration.ignored_sections]
     return {
         "files": list(configuration.sources),
         "name": configuration.name,
         "backend": _without(dict(resolved.backend), secrets),
-        "ignored": [f"spec.{section}" for section in configuration.ignored_sections],
-        "spec": {"workflow": _without(workflow, secrets)},
+        "ignored": [*ignored, *configuration.unknown_keys],
+        "spec": _without(spec, secrets),
     }
 
 
@@ -206,7 +209,7 @@ def _scalar(value: object) -> object:
     return _PASSWORD_IN_URL.sub(rf"\1:{HIDDEN}@", str(value))
 
 
-def _without(value: object, secrets: set[str]) -> object:
+def _without(value: object, secrets: AbstractSet[str]) -> object:
     """Return a document in which nothing repeats a secret."""
     match value:
         case str() if value in secrets:

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -23,7 +23,7 @@ from durahub.cli.failures import EXIT_FAILURE, CommandError
 from durahub.cli.workflow.api import DEFAULT_TIMEOUT_S, Answer, Query, read_answer
 from durahub.cli.workflow.exits import UnreachableError
 from durahub.clock import SystemClock
-from durahub.config import load_configuration
+from durahub.config import load_configuration, load_secret_stores
 from durahub.edition import Edition
 from durahub.engine import Engine, EngineOptions
 from durahub.errors import BackendLockedError, BackendUnavailableError
@@ -64,7 +64,12 @@ class StoreApi:
 
 @contextmanager
 def open_store(
-    edition: Edition, config: Sequence[str], *, app_id: str | None, writes: bool
+    edition: Edition,
+    config: Sequence[str],
+    resources: Sequence[str],
+    *,
+    app_id: str | None,
+    writes: bool,
 ) -> Iterator[StoreApi]:
     """Open the store that configuration files select, for as long as the block runs.
 
@@ -73,6 +78,7 @@ def open_store(
     Args:
         edition: Which backends may be loaded.
         config: The files.
+        resources: Directories of component files, for the secret stores among them.
         app_id: The application whose instances are meant.
         writes: Whether the block writes.
 
@@ -86,11 +92,17 @@ def open_store(
             "a store may be that of several applications; say which with --app-id",
             exit_code=EXIT_FAILURE,
         )
+    backend = _select(edition, config, resources, app_id)
     opened: Future[StoreApi] = Future()
     done = threading.Event()
-    thread = threading.Thread(
-        target=_serve, args=(edition, config, AppId(app_id), writes, opened, done), daemon=True
-    )
+
+    async def serve() -> None:
+        async with _opened(backend, AppId(app_id), writes=writes) as app:
+            loop = asyncio.get_running_loop()
+            opened.set_result(StoreApi(app, loop, backend.describe()))
+            await asyncio.to_thread(done.wait)
+
+    thread = threading.Thread(target=_run, args=(serve, opened), daemon=True)
     thread.start()
     try:
         yield opened.result()
@@ -99,43 +111,38 @@ def open_store(
         thread.join()
 
 
-def _serve(
-    edition: Edition,
-    config: Sequence[str],
-    app_id: AppId,
-    writes: bool,  # noqa: FBT001 - a thread's arguments
-    opened: Future[StoreApi],
-    done: threading.Event,
-) -> None:
-    async def main() -> None:
-        async with _opened(edition, config, app_id, writes=writes) as (app, store):
-            opened.set_result(StoreApi(app, asyncio.get_running_loop(), store))
-            await asyncio.to_thread(done.wait)
-
+def _run(serve: Callable[[], Coroutine[Any, Any, None]], opened: Future[StoreApi]) -> None:
     try:
-        asyncio.run(main())
-    except BaseException as error:  # noqa: BLE001 - the other thread raises it
-        if not opened.done():
-            opened.set_exception(error)
+        asyncio.run(serve())
+    except BaseException as error:
+        if opened.done():
+            raise
+        opened.set_exception(error)
+
+
+def _select(
+    edition: Edition, config: Sequence[str], resources: Sequence[str], app_id: str
+) -> Backend:
+    stores = load_secret_stores(list(map(Path, resources)), environ=os.environ, app_id=app_id)
+    configuration = load_configuration(
+        list(map(Path, config)), environ=os.environ, secret_stores=stores
+    )
+    backend = select_backend(edition, configuration).backend
+    if not backend.capabilities.durable:
+        raise CommandError(
+            f"{backend.describe()} keeps nothing that could be looked at without its sidecar",
+            exit_code=EXIT_FAILURE,
+        )
+    return backend
 
 
 @asynccontextmanager
-async def _opened(
-    edition: Edition, config: Sequence[str], app_id: AppId, *, writes: bool
-) -> AsyncIterator[tuple[ASGIApp, str]]:
-    configuration = load_configuration([Path(path) for path in config], environ=os.environ)
-    backend = select_backend(edition, configuration).backend
-    store = backend.describe()
-    if not backend.capabilities.durable:
-        raise CommandError(
-            f"{store} keeps nothing that could be looked at without its sidecar",
-            exit_code=EXIT_FAILURE,
-        )
+async def _opened(backend: Backend, app_id: AppId, *, writes: bool) -> AsyncIterator[ASGIApp]:
     engine = Engine(backend, EngineOptions(app_id=app_id), clock=SystemClock())
     try:
         await _look(backend)
         async with _started(engine) if writes else _open(backend):
-            yield _app(engine, app_id), store
+            yield _app(engine, app_id)
     except BackendLockedError as error:
         raise UnreachableError(f"{error}; without --config, its sidecar is asked") from error
     except BackendUnavailableError as error:

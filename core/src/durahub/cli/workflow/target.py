@@ -47,6 +47,7 @@ class Target:
         grpc_port: Its gRPC port on this machine, by which it is found among the processes.
         ca_file: Certificates of the authorities to trust.
         config: Configuration files that select a store to look at without a sidecar.
+        resources: Directories of component files, for the secret stores that those files refer to.
     """
 
     edition: FindEdition
@@ -56,6 +57,7 @@ class Target:
     grpc_port: int | None = None
     ca_file: str | None = None
     config: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
 
     @contextmanager
     def open(self, *, writes: bool = False) -> Iterator[Hub]:
@@ -76,6 +78,7 @@ class Target:
         with open_store(
             self.edition(),
             self.config,
+            self.resources,
             app_id=self.app_id or os.environ.get("APP_ID"),
             writes=writes,
         ) as api:
@@ -173,13 +176,13 @@ def target_options(
         edition: Says which build it is.
         store: Whether the verb also works on a store without a sidecar.
     """
-    options = [*_OPTIONS, _CONFIG] if store else _OPTIONS
+    options = [*_OPTIONS, *_STORE_OPTIONS] if store else _OPTIONS
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
         def call(**flags: Any) -> Any:
             flags.pop("namespace")
-            given = {name: flags.pop(name, ()) for name in ("config",)}
+            given = {name: flags.pop(name, ()) for name in ("config", "resources")}
             for name in ("app_id", "http_endpoint", "http_port", "grpc_port", "ca_file"):
                 given[name] = flags.pop(name)
             return command(target=Target(edition=edition, **given), **flags)
@@ -273,10 +276,20 @@ _OPTIONS = (
     ),
 )
 
-_CONFIG = click.option(
-    "--config",
-    multiple=True,
-    metavar="FILE",
-    help="Look at the store that this Dapr Configuration file selects, without a sidecar; needs --app-id."
-    " Repeatable.",
+_STORE_OPTIONS = (
+    click.option(
+        "--config",
+        multiple=True,
+        metavar="FILE",
+        help="Look at the store that this Dapr Configuration file selects, without a sidecar; needs"
+        " --app-id. Repeatable.",
+    ),
+    click.option(
+        "--resources-path",
+        "resources",
+        multiple=True,
+        metavar="PATH",
+        help="With --config: directory of Dapr component files, for the secret stores among them."
+        " Repeatable.",
+    ),
 )
