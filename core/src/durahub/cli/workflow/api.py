@@ -22,6 +22,7 @@ DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_HTTP_PORT = 3500
 
 _FIRST_FAILURE = 400
+_HTTP_PORT, _HTTPS_PORT = 80, 443
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,16 +87,60 @@ class Endpoint:
         return f"{'http' if self.tls is None else 'https'}://{host}:{self.port}"
 
 
-def parse_endpoint(url: str, *, token: str | None, ca_file: str | None) -> Endpoint:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """PEM files for connections with TLS.
+
+    Attributes:
+        ca: Certificates of the authorities to trust, instead of those of the system.
+        certificate: Presented to sidecars that ask for one.
+        key: Its key, if that is not in the same file.
+    """
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+    @property
+    def is_given(self) -> bool:
+        """Whether there is any."""
+        return (self.ca or self.certificate or self.key) is not None
+
+    def context(self) -> ssl.SSLContext:
+        """Return what to trust and what to present.
+
+        Raises:
+            CommandError: A file can't be read, or holds something else.
+        """
+        if self.key is not None and self.certificate is None:
+            raise CommandError("a key belongs to a certificate", exit_code=EXIT_FAILURE)
+        file = self.ca
+        try:
+            context = ssl.create_default_context(cafile=self.ca)
+            if self.certificate is not None:
+                file = self.certificate
+                context.load_cert_chain(self.certificate, self.key)
+        except OSError as error:  # and its subclass SSLError
+            raise CommandError(
+                f"{file}: no certificates can be read: {error.strerror or error}",
+                exit_code=EXIT_FAILURE,
+            ) from error
+        return context
+
+
+NO_TLS_FILES = TlsFiles()
+
+
+def parse_endpoint(url: str, *, token: str | None, tls: TlsFiles = NO_TLS_FILES) -> Endpoint:
     """Return the endpoint that a URL names.
 
     Args:
         url: Such as `https://sidecar.example:3500`; a path is not looked at.
         token: API token.
-        ca_file: Certificates of the authorities to trust, instead of those of the system.
+        tls: Used if the URL is one of https.
 
     Raises:
-        CommandError: The text is no such URL, or the file can't be used.
+        CommandError: The text is no such URL, or a file can't be used.
     """
     parts = urlsplit(url if "://" in url else f"http://{url}")
     try:
@@ -109,25 +154,10 @@ def parse_endpoint(url: str, *, token: str | None, ca_file: str | None) -> Endpo
     is_tls = parts.scheme == "https"
     return Endpoint(
         host=parts.hostname,
-        port=port or (443 if is_tls else DEFAULT_HTTP_PORT if "://" not in url else 80),
-        tls=trusting(ca_file) if is_tls else None,
+        port=port or (_HTTPS_PORT if is_tls else _HTTP_PORT),
+        tls=tls.context() if is_tls else None,
         token=token,
     )
-
-
-def trusting(ca_file: str | None) -> ssl.SSLContext:
-    """Return a context that trusts the authorities of a file, or of the system.
-
-    Raises:
-        CommandError: The file can't be read, or holds no certificates.
-    """
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise CommandError(
-            f"{ca_file}: no certificates can be read: {error.strerror or error}",
-            exit_code=EXIT_FAILURE,
-        ) from error
 
 
 class HttpApi:

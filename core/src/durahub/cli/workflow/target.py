@@ -14,11 +14,12 @@ import click
 from durahub.cli.failures import CommandError
 from durahub.cli.workflow.api import (
     DEFAULT_HTTP_PORT,
+    NO_TLS_FILES,
     Document,
     Endpoint,
     HttpApi,
+    TlsFiles,
     parse_endpoint,
-    trusting,
 )
 from durahub.cli.workflow.discovery import Running, running_sidecars
 from durahub.cli.workflow.exits import UnreachableError
@@ -45,7 +46,7 @@ class Target:
         http_endpoint: URL of the sidecar's HTTP API.
         http_port: Its HTTP port on this machine.
         grpc_port: Its gRPC port on this machine, by which it is found among the processes.
-        ca_file: Certificates of the authorities to trust.
+        tls: Files for connections with TLS; if there are any, those to ports have it.
         config: Configuration files that select a store to look at without a sidecar.
         resources: Directories of component files, for the secret stores that those files refer to.
     """
@@ -55,7 +56,7 @@ class Target:
     http_endpoint: str | None = None
     http_port: int | None = None
     grpc_port: int | None = None
-    ca_file: str | None = None
+    tls: TlsFiles = NO_TLS_FILES
     config: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
 
@@ -100,19 +101,18 @@ class Target:
     def _named(self, environ: Mapping[str, str]) -> Endpoint | None:
         token = environ.get("DAPR_API_TOKEN") or None
         if self.http_endpoint is not None:
-            return parse_endpoint(self.http_endpoint, token=token, ca_file=self.ca_file)
+            return parse_endpoint(self.http_endpoint, token=token, tls=self.tls)
         if self.http_port is not None:
             return self._local(self.http_port, environ)
         if self.grpc_port is not None:
             return None
         if environ.get("DAPR_HTTP_ENDPOINT"):
-            return parse_endpoint(environ["DAPR_HTTP_ENDPOINT"], token=token, ca_file=self.ca_file)
+            return parse_endpoint(environ["DAPR_HTTP_ENDPOINT"], token=token, tls=self.tls)
         port = environ.get("DAPR_HTTP_PORT", "")
         return self._local(int(port), environ) if port.isdecimal() and int(port) else None
 
     def _local(self, port: int, environ: Mapping[str, str]) -> Endpoint:
-        # A file of certificates makes sense for TLS only.
-        tls = None if self.ca_file is None else trusting(self.ca_file)
+        tls = self.tls.context() if self.tls.is_given else None
         host = _LOOPBACK if tls is None else "localhost"
         return Endpoint(host=host, port=port, tls=tls, token=environ.get("DAPR_API_TOKEN") or None)
 
@@ -183,8 +183,11 @@ def target_options(
         def call(**flags: Any) -> Any:
             flags.pop("namespace")
             given = {name: flags.pop(name, ()) for name in ("config", "resources")}
-            for name in ("app_id", "http_endpoint", "http_port", "grpc_port", "ca_file"):
+            for name in ("app_id", "http_endpoint", "http_port", "grpc_port"):
                 given[name] = flags.pop(name)
+            given["tls"] = TlsFiles(
+                **{name: flags.pop(f"tls_{name}") for name in ("ca", "certificate", "key")}
+            )
             return command(target=Target(edition=edition, **given), **flags)
 
         decorated: Callable[..., Any] = call
@@ -251,9 +254,19 @@ _OPTIONS = (
     ),
     click.option(
         "--tls-ca-file",
-        "ca_file",
+        "tls_ca",
         metavar="FILE",
-        help="Certificates of the authorities to trust; makes connections to ports use TLS.",
+        help="Certificates of the authorities to trust. With one of these files, connections to ports have"
+        " TLS.",
+    ),
+    click.option(
+        "--tls-cert-file",
+        "tls_certificate",
+        metavar="FILE",
+        help="Certificate to present to a sidecar that asks for one.",
+    ),
+    click.option(
+        "--tls-key-file", "tls_key", metavar="FILE", help="Its key, if that is in another file."
     ),
     click.option("-n", "--namespace", hidden=True, help="Accepted; has no effect."),
     click.option(
