@@ -11,6 +11,7 @@ import click
 
 from durahub.cli.durations import ahead
 from durahub.cli.output import print_json
+from durahub.cli.sections import SectionHelp
 from durahub.cli.workflow.exits import EXIT_CODES, EXIT_NOT_YET
 from durahub.cli.workflow.following import wait_until
 from durahub.cli.workflow.hub import TERMINAL, Hub
@@ -35,7 +36,7 @@ _input_option = click.option(
 def run_command(edition: FindEdition) -> click.Command:
     """Return the command `run` of a build."""
 
-    @click.command("run", epilog=_RUN_CODES)
+    @click.command("run", cls=SectionHelp, epilog=_RUN_CODES)
     @click.argument("name")
     @click.option("-i", "--instance-id", metavar="ID", help="Without it, a new one is made.")
     @_input_option
@@ -93,7 +94,7 @@ def run_command(edition: FindEdition) -> click.Command:
 def rerun_command(edition: FindEdition) -> click.Command:
     """Return the command `rerun` of a build."""
 
-    @click.command("rerun", epilog=EXIT_CODES)
+    @click.command("rerun", cls=SectionHelp, epilog=EXIT_CODES)
     @click.argument("instance_id", metavar="ID")
     @click.option(
         "-e",
@@ -138,7 +139,7 @@ def rerun_command(edition: FindEdition) -> click.Command:
 def raise_event_command(edition: FindEdition) -> click.Command:
     """Return the command `raise-event` of a build."""
 
-    @click.command("raise-event", epilog=EXIT_CODES)
+    @click.command("raise-event", cls=SectionHelp, epilog=EXIT_CODES)
     @click.argument("instance_id", metavar="ID/EVENT")
     @click.argument("event", required=False, metavar="| ID EVENT")
     @_input_option
@@ -171,7 +172,7 @@ def raise_event_command(edition: FindEdition) -> click.Command:
 def suspend_command(edition: FindEdition) -> click.Command:
     """Return the command `suspend` of a build."""
 
-    @click.command("suspend", epilog=_SETTLE_CODES)
+    @click.command("suspend", cls=SectionHelp, epilog=_SETTLE_CODES)
     @click.argument("instance_id", metavar="ID")
     @click.option("-r", "--reason", default="", metavar="TEXT", help="Kept in the history.")
     @json_option
@@ -189,7 +190,7 @@ def suspend_command(edition: FindEdition) -> click.Command:
 def resume_command(edition: FindEdition) -> click.Command:
     """Return the command `resume` of a build."""
 
-    @click.command("resume", epilog=_SETTLE_CODES)
+    @click.command("resume", cls=SectionHelp, epilog=_SETTLE_CODES)
     @click.argument("instance_id", metavar="ID")
     @click.option("-r", "--reason", default="", metavar="TEXT", help="Kept in the history.")
     @json_option
@@ -207,7 +208,7 @@ def resume_command(edition: FindEdition) -> click.Command:
 def terminate_command(edition: FindEdition) -> click.Command:
     """Return the command `terminate` of a build."""
 
-    @click.command("terminate", epilog=_SETTLE_CODES)
+    @click.command("terminate", cls=SectionHelp, epilog=_SETTLE_CODES)
     @click.argument("instance_id", metavar="ID")
     @click.option(
         "-o", "--output", metavar="TEXT", help="What becomes its output; SDKs expect JSON."

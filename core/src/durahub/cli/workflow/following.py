@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import click
 
+from durahub.cli.sections import SectionHelp
 from durahub.cli.workflow.api import Document
 from durahub.cli.workflow.exits import (
     EXIT_CODES,
@@ -27,7 +28,7 @@ _WAIT_S = 60.0
 def wait_command(edition: FindEdition) -> click.Command:
     """Return the command `wait` of a build."""
 
-    @click.command("wait", epilog=EXIT_CODES_OF_WAITING)
+    @click.command("wait", cls=SectionHelp, epilog=EXIT_CODES_OF_WAITING)
     @click.argument("instance_id", metavar="ID")
     @click.option(
         "--for",
@@ -80,7 +81,7 @@ def wait_until(
 def tail_command(edition: FindEdition) -> click.Command:
     """Return the command `tail` of a build."""
 
-    @click.command("tail", epilog=EXIT_CODES)
+    @click.command("tail", cls=SectionHelp, epilog=EXIT_CODES)
     @click.argument("instance_id", metavar="ID")
     @click.option(
         "--last",

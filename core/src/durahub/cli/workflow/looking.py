@@ -10,6 +10,7 @@ import click
 
 from durahub.cli.durations import ago
 from durahub.cli.output import print_json, print_table
+from durahub.cli.sections import SectionHelp
 from durahub.cli.workflow.exits import EXIT_CODES
 from durahub.cli.workflow.hub import STATUSES, Filter
 from durahub.cli.workflow.show import (
@@ -46,7 +47,7 @@ class Moment(click.ParamType[datetime]):
 def list_command(edition: FindEdition) -> click.Command:
     """Return the command `list` of a build."""
 
-    @click.command("list", epilog=EXIT_CODES)
+    @click.command("list", cls=SectionHelp, epilog=EXIT_CODES)
     @click.option("-w", "--filter-workflow", metavar="NAME", help="Only workflows of this name.")
     @click.option(
         "-s", "--filter-status", type=status_type, metavar="STATUS", help="Only with this status."
@@ -83,7 +84,7 @@ def list_command(edition: FindEdition) -> click.Command:
 def search_command(edition: FindEdition) -> click.Command:
     """Return the command `search` of a build."""
 
-    @click.command("search", epilog=EXIT_CODES)
+    @click.command("search", cls=SectionHelp, epilog=EXIT_CODES)
     @click.option(
         "--name", metavar="PATTERN", help="Name of the workflow; * any text, ? a character."
     )
@@ -135,7 +136,7 @@ def search_command(edition: FindEdition) -> click.Command:
 def get_command(edition: FindEdition) -> click.Command:
     """Return the command `get` of a build."""
 
-    @click.command("get", epilog=EXIT_CODES)
+    @click.command("get", cls=SectionHelp, epilog=EXIT_CODES)
     @click.argument("instance_id", metavar="ID")
     @output_options()
     @target_options(edition, store=True)
@@ -150,7 +151,7 @@ def get_command(edition: FindEdition) -> click.Command:
 def history_command(edition: FindEdition) -> click.Command:
     """Return the command `history` of a build."""
 
-    @click.command("history", epilog=EXIT_CODES)
+    @click.command("history", cls=SectionHelp, epilog=EXIT_CODES)
     @click.argument("instance_id", metavar="ID")
     @output_options()
     @target_options(edition, store=True)

@@ -11,6 +11,7 @@ import click
 
 from durahub.cli.failures import EXIT_FAILURE
 from durahub.cli.output import print_json
+from durahub.cli.sections import SectionHelp
 from durahub.cli.workflow.api import Document
 from durahub.cli.workflow.exits import EXIT_CODES, RefusedError
 from durahub.cli.workflow.hub import Filter, Hub
@@ -37,7 +38,7 @@ class Outcome:
 def purge_command(edition: FindEdition) -> click.Command:
     """Return the command `purge` of a build."""
 
-    @click.command("purge", epilog=EXIT_CODES)
+    @click.command("purge", cls=SectionHelp, epilog=EXIT_CODES)
     @click.argument("instance_ids", nargs=-1, metavar="[ID]...")
     @click.option("--all", "is_all", is_flag=True, help="All that have ended; with --force, all.")
     @click.option(

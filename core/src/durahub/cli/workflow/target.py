@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from durahub.cli.failures import CommandError
+from durahub.cli.sections import section_option
 from durahub.cli.workflow.api import (
     DEFAULT_HTTP_PORT,
     NO_TLS_FILES,
@@ -229,12 +230,18 @@ def _refuse_store_flag(ctx: click.Context, parameter: click.Parameter, value: st
 
 
 _PORT = click.IntRange(1, 65535)
+_SIDECAR, _STORE = "Which sidecar", "A store without a sidecar"
 
 _OPTIONS = (
-    click.option(
-        "-a", "--app-id", metavar="ID", help="Application; not needed if one sidecar runs here."
+    section_option(
+        _SIDECAR,
+        "-a",
+        "--app-id",
+        metavar="ID",
+        help="Application; not needed if one sidecar runs here.",
     ),
-    click.option(
+    section_option(
+        _SIDECAR,
         "--dapr-http-port",
         "http_port",
         type=_PORT,
@@ -242,31 +249,41 @@ _OPTIONS = (
         help="HTTP port of the sidecar on this machine. Without it: DAPR_HTTP_ENDPOINT, DAPR_HTTP_PORT, or"
         " the sidecars among the running processes.",
     ),
-    click.option(
+    section_option(
+        _SIDECAR,
         "--dapr-grpc-port",
         "grpc_port",
         type=_PORT,
         metavar="PORT",
         help="Find the sidecar among the running processes by its gRPC port.",
     ),
-    click.option(
-        "--http-endpoint", metavar="URL", help="A sidecar elsewhere, such as https://host:3500."
+    section_option(
+        _SIDECAR,
+        "--http-endpoint",
+        metavar="URL",
+        help="A sidecar elsewhere, such as https://host:3500.",
     ),
-    click.option(
+    section_option(
+        _SIDECAR,
         "--tls-ca-file",
         "tls_ca",
         metavar="FILE",
         help="Certificates of the authorities to trust. With one of these files, connections to ports have"
         " TLS.",
     ),
-    click.option(
+    section_option(
+        _SIDECAR,
         "--tls-cert-file",
         "tls_certificate",
         metavar="FILE",
         help="Certificate to present to a sidecar that asks for one.",
     ),
-    click.option(
-        "--tls-key-file", "tls_key", metavar="FILE", help="Its key, if that is in another file."
+    section_option(
+        _SIDECAR,
+        "--tls-key-file",
+        "tls_key",
+        metavar="FILE",
+        help="Its key, if that is in another file.",
     ),
     click.option("-n", "--namespace", hidden=True, help="Accepted; has no effect."),
     click.option(
@@ -290,14 +307,16 @@ _OPTIONS = (
 )
 
 _STORE_OPTIONS = (
-    click.option(
+    section_option(
+        _STORE,
         "--config",
         multiple=True,
         metavar="FILE",
         help="Look at the store that this Dapr Configuration file selects, without a sidecar; needs"
         " --app-id. Repeatable.",
     ),
-    click.option(
+    section_option(
+        _STORE,
         "--resources-path",
         "resources",
         multiple=True,
