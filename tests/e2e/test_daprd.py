@@ -12,11 +12,14 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from durahub.protocol import messages as pb
 
 from tests.e2e.client import Client, ClientProcess
 from tests.e2e.processes import HERE, Child, LogBook, wait_until
@@ -127,11 +130,7 @@ def test_it_runs_an_application_and_survives_being_killed(
     assert metadata["id"] == APP_ID
     assert metadata["extended"]["cliPID"] == "4711"
     assert metadata["extended"]["appCommand"] == "python app.py"
-    app = Child(
-        (sys.executable, str(HERE / "worker_app.py"), str(sidecar.grpc_port)),
-        log=logs.add("worker"),
-    )
-    try:
+    with application(sidecar, logs):
         client = Client(client_process, "sync", sidecar.grpc_port)
         assert client.run("sequence", 1) == 4
         waiting = client.start("listener", 1)
@@ -139,6 +138,68 @@ def test_it_runs_an_application_and_survives_being_killed(
         dapr_run()
         client.tell(waiting, "go", "on")
         assert client.wait(waiting).result == ["on"]
+
+
+def test_it_answers_the_calls_of_dapr_workflow(dapr_run: Start, logs: LogBook) -> None:
+    sidecar = dapr_run()
+    with (
+        application(sidecar, logs),
+        grpc.insecure_channel(f"127.0.0.1:{sidecar.grpc_port}") as channel,
+    ):
+
+        def call(method: str, request: Any, answer: type[Any]) -> Any:
+            rpc = channel.unary_unary(
+                f"/TaskHubSidecarService/{method}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=answer.FromString,
+            )
+            return rpc(request, timeout=20)
+
+        def status(instance_id: str) -> str:
+            request = pb.GetInstanceRequest(instanceId=instance_id, getInputsAndOutputs=True)
+            found = call("GetInstance", request, pb.GetInstanceResponse)
+            return pb.OrchestrationStatus.Name(found.workflowState.workflowStatus)
+
+        run = pb.CreateInstanceRequest(instanceId="a", name="listener")
+        run.input.value = "1"
+        assert call("StartInstance", run, pb.CreateInstanceResponse).instanceId == "a"
+        page = call("ListInstanceIDs", pb.ListInstanceIDsRequest(), pb.ListInstanceIDsResponse)
+        assert ([*page.instanceIds], page.HasField("continuationToken")) == (["a"], False)
+        call("SuspendInstance", pb.SuspendRequest(instanceId="a"), pb.SuspendResponse)
+        assert status("a") == "ORCHESTRATION_STATUS_SUSPENDED"
+        call("ResumeInstance", pb.ResumeRequest(instanceId="a"), pb.ResumeResponse)
+        event = pb.RaiseEventRequest(instanceId="a", name="go")
+        event.input.value = '"on"'
+        call("RaiseEvent", event, pb.RaiseEventResponse)
+        wait_until(lambda: status("a") == "ORCHESTRATION_STATUS_COMPLETED", "the end")
+        history = call(
+            "GetInstanceHistory",
+            pb.GetInstanceHistoryRequest(instanceId="a"),
+            pb.GetInstanceHistoryResponse,
+        ).events
+        timer = next(event.eventId for event in history if event.HasField("timerCreated"))
+        rerun = pb.RerunWorkflowFromEventRequest(
+            sourceInstanceID="a", eventID=timer, newInstanceID="b"
+        )
+        answer = call("RerunWorkflowFromEvent", rerun, pb.RerunWorkflowFromEventResponse)
+        assert answer.newInstanceID == "b"
+        terminate = pb.TerminateRequest(instanceId="b", recursive=True)
+        call("TerminateInstance", terminate, pb.TerminateResponse)
+        assert status("b") == "ORCHESTRATION_STATUS_TERMINATED"
+        for instance_id in ("a", "b"):
+            purge = pb.PurgeInstancesRequest(instanceId=instance_id, force=True)
+            purged = call("PurgeInstances", purge, pb.PurgeInstancesResponse)
+            assert purged.deletedInstanceCount == 1
+
+
+@contextmanager
+def application(sidecar: DaprRun, logs: LogBook) -> Iterator[None]:
+    app = Child(
+        (sys.executable, str(HERE / "worker_app.py"), str(sidecar.grpc_port)),
+        log=logs.add("worker"),
+    )
+    try:
+        yield
     finally:
         app.kill()
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from durahub.cli.workflow import discovery
 from durahub.cli.workflow.discovery import read_process
 
 Durahub = Callable[..., Any]
@@ -45,6 +48,36 @@ def test_sidecars_are_known_by_their_command_line(
 )
 def test_other_processes_are_none(line: str) -> None:
     assert read_process(NO_PROCESS, line.split(" ")) is None
+
+
+def test_processes_of_other_users_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = (sys.executable, "-c", "input()", "serve", "--app-id", "x")
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+
+        def is_listed() -> bool:
+            return process.pid in [found.pid for found in discovery.running_sidecars()]
+
+        assert is_listed()
+        monkeypatch.setattr(discovery, "_trusted_users", lambda: frozenset({os.getuid() + 1}))
+        assert not is_listed()
+        process.kill()
+
+
+def test_where_there_is_no_proc_ps_lists_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    listing = (
+        f"{os.getuid()} 71 daprd --app-id shop --dapr-http-port 3501\n"
+        f"{os.getuid()} 72 vi\n"
+        "4711 73 daprd --app-id other\n"
+    )
+    fake = tmp_path / "ps"
+    fake.write_text(f"#!/bin/sh\ncat <<'END'\n{listing}END\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(discovery, "_PROC", tmp_path / "proc")
+    monkeypatch.setattr(discovery, "_PS", str(fake))
+    (found,) = discovery.running_sidecars()
+    assert (found.pid, found.app_id, found.http_port) == (71, "shop", 3501)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import click
 from durahub.cli.durations import ahead
 from durahub.cli.output import print_json
 from durahub.cli.sections import SectionHelp
+from durahub.cli.workflow.api import Document
 from durahub.cli.workflow.exits import EXIT_CODES, EXIT_NOT_YET
 from durahub.cli.workflow.following import wait_until
 from durahub.cli.workflow.hub import TERMINAL, Hub
@@ -60,27 +61,17 @@ def run_command(edition: FindEdition) -> click.Command:
     def run(
         *,
         target: Target,
-        name: str,
-        instance_id: str | None,
-        given: str | None,
         start_time: str | None,
-        tag: tuple[str, ...],
         timeout: float | None,
         as_json: bool,
+        **given: Any,
     ) -> int:
         """Start a workflow, and wait until a worker has carried out its first turn.
 
         Once its id is printed, the workflow is durable, whatever becomes of this command.
         """
-        body = {
-            "name": name,
-            "instanceID": instance_id,
-            "input": given,
-            "scheduledStartAt": None if start_time is None else _start_at(start_time),
-            "tags": dict(map(_tag, tag)) or None,
-        }
         with target.open() as hub:
-            started = hub.start({key: value for key, value in body.items() if value is not None})
+            started = hub.start(_start_body(start_time=start_time, **given))
             _tell_started(started, as_json=as_json)
             if start_time is not None:
                 return 0
@@ -89,6 +80,24 @@ def run_command(edition: FindEdition) -> click.Command:
         return 0 if has_started else EXIT_NOT_YET
 
     return run
+
+
+def _start_body(
+    *,
+    name: str,
+    instance_id: str | None,
+    given: str | None,
+    start_time: str | None,
+    tag: tuple[str, ...],
+) -> Document:
+    body = {
+        "name": name,
+        "instanceID": instance_id,
+        "input": given,
+        "scheduledStartAt": None if start_time is None else _start_at(start_time),
+        "tags": dict(map(_tag, tag)) or None,
+    }
+    return {key: value for key, value in body.items() if value is not None}
 
 
 def rerun_command(edition: FindEdition) -> click.Command:

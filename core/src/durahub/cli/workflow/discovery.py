@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ _COMMANDS = frozenset({"serve", "run", "daprd"})
 _PLACES_OF_NAME = 3
 """An interpreter and one flag of it may come before the program."""
 _PROC = Path("/proc")
+_PS = "/bin/ps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +38,10 @@ class Running:
 
 
 def running_sidecars() -> Iterator[Running]:
-    """Yield what may be a sidecar; of other users too, as far as the system shows them."""
+    """Yield what may be a sidecar, of this user and of root.
+
+    Others are not looked at: whatever they call their processes would be given our API token.
+    """
     for pid, arguments in _processes():
         found = read_process(pid, arguments)
         if found is not None:
@@ -96,7 +101,8 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
     for directory in _PROC.iterdir():
         if directory.name.isdecimal():
             try:
-                line = (directory / "cmdline").read_bytes()
+                is_trusted = directory.stat().st_uid in _trusted_users()
+                line = (directory / "cmdline").read_bytes() if is_trusted else b""
             except OSError:
                 continue  # it ended meanwhile, or is hidden from us
             yield int(directory.name), line.decode(errors="replace").rstrip("\0").split("\0")
@@ -104,8 +110,8 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
 
 def _listed_by_ps() -> Iterator[tuple[int, list[str]]]:
     try:
-        listing = subprocess.run(
-            ("/bin/ps", "-axww", "-o", "pid=,command="),
+        listing = subprocess.run(  # noqa: S603 - a constant
+            (_PS, "-axww", "-o", "uid=,pid=,command="),
             capture_output=True,
             text=True,
             check=False,
@@ -113,8 +119,13 @@ def _listed_by_ps() -> Iterator[tuple[int, list[str]]]:
     except OSError:
         return
     for line in listing.splitlines():
-        pid, *arguments = line.split()
-        yield int(pid), arguments
+        user, pid, *arguments = line.split()
+        if int(user) in _trusted_users():
+            yield int(pid), arguments
+
+
+def _trusted_users() -> frozenset[int]:
+    return frozenset({0, os.getuid()})
 
 
 def _environ(pid: int) -> dict[str, str]:
