@@ -197,6 +197,31 @@ def test_a_backend_that_the_build_does_not_know_is_an_error(
     assert "postgres" in outcome.err
 
 
+def test_what_a_sidecar_would_refuse_is_refused(
+    durahub: Durahub, write: Callable[[str, str], str]
+) -> None:
+    tokens = """\
+  api:
+    tokens:
+    - {name: one, token: {envRef: TOKEN}, roles: [read]}
+    - {name: two, token: {envRef: TOKEN}, roles: [admin]}
+"""
+    name = write("tokens.yaml", PRODUCTION.replace("spec:\n", f"spec:\n{tokens}"))
+    base = write("base.yaml", BASE)
+    variables = {"DB_PASSWORD": "x", "SCHEMA": "orders1"}
+    outcome = durahub("config", "check", base, name, TOKEN=CANARY, **variables)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "two tokens have the same secret" in outcome.err
+    assert CANARY not in outcome.err
+    one = tokens.partition("    - {name: two")[0]
+    write("tokens.yaml", PRODUCTION.replace("spec:\n", f"spec:\n{one}"))
+    outcome = durahub("config", "check", base, name, "--json", TOKEN=CANARY, **variables)
+    assert outcome.code == 0, outcome.err
+    assert CANARY not in outcome.out
+    (shown,) = json.loads(outcome.out)["spec"]["api"]["tokens"]
+    assert (shown["name"], shown["token"], shown["roles"]) == ("one", "***", ["read"])
+
+
 def test_a_file_is_needed(durahub: Durahub) -> None:
     outcome = durahub("config", "check")
     assert (outcome.code, outcome.out) == (2, "")

@@ -31,6 +31,8 @@ from durahub.config import (
 )
 from durahub.edition import Edition, load, scan, select
 from durahub.errors import DurahubError
+from durahub.server.limits import refuse_unsupported_limits
+from durahub.server.tokens import tokens_of
 
 HIDDEN = "***"
 
@@ -123,6 +125,9 @@ def _resolve(edition: Edition, configuration: Configuration) -> _Resolved:
     )
     plugin = load(verdict)
     settings = validate_store_configuration(plugin.settings, configuration)
+    # What a sidecar would refuse when it starts.
+    refuse_unsupported_limits(configuration, plugin.name, plugin.capabilities.limits)
+    tokens_of(configuration, None)
     backend = {
         "backendType": plugin.name,
         "distribution": verdict.candidate.distribution,
