@@ -19,7 +19,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_regenerate_into_empty_folder_gives_the_committed_code(tmp_path: Path) -> None:
     subprocess.run([sys.executable, SCRIPT, tmp_path], check=True)
     fresh, committed = contents(tmp_path), contents(COMMITTED)
-    assert len(fresh) == 16
+    assert len(fresh) == 18
     assert sorted(fresh) == sorted(committed)
     differing = [name for name in fresh if fresh[name] != committed[name]]
     assert differing == [], "run `make proto`"

@@ -4,38 +4,34 @@ import asyncio
 import signal
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import httpx2
 import pytest
+from durahub.clock import SystemClock
+from durahub.engine import Engine, EngineOptions
 from durahub.errors import StartupError
 from durahub.server.access import AccessControl, token_for_everything
-from durahub.server.http_app import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, build_http_app
+from durahub.server.http_app import build_http_app
 from durahub.server.http_server import HttpServer
 from durahub.server.listening import LOOPBACK, usable_addresses
-from durahub.server.status import BuildIdentity
+from durahub.server.metadata import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, Metadata
+from durahub.testing import MemoryBackend, MemorySettings
+from starlette.applications import Starlette
 
-IDENTITY = BuildIdentity(
-    version="1.2.3",
-    edition="oss",
-    backend_type="sqlite",
-    backend_distribution="durahub-sqlite",
-    backend_version="1.2.4",
-)
+from core.tests.engine.making import APP
+from core.tests.server.sidecar_status import Status
 
 
-@dataclass
-class Status:
-    app_id: str = "shop"
-    identity: BuildIdentity = IDENTITY
-    is_serving: bool = True
-    is_ready: bool = True
-    connected_workers: int = 2
-    parked: dict[str, int] = field(default_factory=lambda: {"damaged": 3, "patchMismatch": 0})
-    stops: list[str] = field(default_factory=list)
-
-    def request_stop(self, reason: str) -> None:
-        self.stops.append(reason)
+def app_of(status: Status, access: AccessControl | None = None) -> Starlette:
+    """Return the API of a sidecar whose engine has not started."""
+    engine = Engine(MemoryBackend(MemorySettings()), EngineOptions(app_id=APP), SystemClock())
+    return build_http_app(
+        status,
+        engine.client,
+        Metadata(status),
+        access=access or AccessControl(),
+        max_body_bytes=1_000_000,
+    )
 
 
 @pytest.fixture
@@ -45,7 +41,7 @@ def status() -> Status:
 
 @pytest.fixture
 async def client(status: Status) -> AsyncIterator[httpx2.AsyncClient]:
-    server = HttpServer(build_http_app(status), hosts=usable_addresses(LOOPBACK), port=0)
+    server = HttpServer(app_of(status), hosts=usable_addresses(LOOPBACK), port=0)
     async with server, httpx2.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as client:
         yield client
 
@@ -155,7 +151,7 @@ async def test_unknown_routes_and_verbs_are_json_errors(
 
 @pytest.mark.parity("sharp/39", on="any")
 async def test_with_a_token_everything_but_health_needs_it(status: Status) -> None:
-    app = build_http_app(status, access=AccessControl([token_for_everything("s3cret")]))
+    app = app_of(status, AccessControl([token_for_everything("s3cret")]))
     async with (
         HttpServer(app, hosts=("127.0.0.1",), port=0) as server,
         httpx2.AsyncClient() as client,
@@ -175,7 +171,7 @@ async def test_with_a_token_everything_but_health_needs_it(status: Status) -> No
 @pytest.mark.parity("sharp/37", on="any")
 async def test_every_loopback_address_is_served(status: Status) -> None:
     hosts = usable_addresses(LOOPBACK)
-    async with HttpServer(build_http_app(status), hosts=hosts, port=0) as server:
+    async with HttpServer(app_of(status), hosts=hosts, port=0) as server:
         for host in hosts:
             reader, writer = await asyncio.open_connection(host, server.port)
             writer.write(b"GET /v1.0/healthz HTTP/1.0\r\n\r\n")
@@ -187,12 +183,12 @@ async def test_a_port_in_use_is_refused_with_the_flag(status: Status) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(StartupError, match=rf"port {port} is in use .*--dapr-http-port"):
-            await HttpServer(build_http_app(status), hosts=("127.0.0.1",), port=port).__aenter__()
+            await HttpServer(app_of(status), hosts=("127.0.0.1",), port=port).__aenter__()
 
 
 async def test_it_leaves_signals_alone_and_the_port_when_it_stops(status: Status) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    async with HttpServer(build_http_app(status), hosts=("127.0.0.1",), port=0) as server:
+    async with HttpServer(app_of(status), hosts=("127.0.0.1",), port=0) as server:
         assert signal.getsignal(signal.SIGTERM) is before
     with socket.create_server(("127.0.0.1", server.port)):
         pass
@@ -200,5 +196,5 @@ async def test_it_leaves_signals_alone_and_the_port_when_it_stops(status: Status
 
 async def test_an_error_of_the_block_passes_through_as_it_is(status: Status) -> None:
     with pytest.raises(StartupError, match=r"^mine$"):
-        async with HttpServer(build_http_app(status), hosts=("127.0.0.1",), port=0):
+        async with HttpServer(app_of(status), hosts=("127.0.0.1",), port=0):
             raise StartupError("mine")

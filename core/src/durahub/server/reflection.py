@@ -6,7 +6,7 @@ get copies of the descriptors in a pool of their own, with the packages of the w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.descriptor import FileDescriptor
@@ -29,6 +29,7 @@ _STAGES = ("v1", "v1alpha")
 """Both have the same messages."""
 
 _PACKAGES = {"durahub.protocol.v1": "", "durahub.protocol.dapr.v1": "dapr.proto.runtime.v1"}
+_PACKAGES_V1 = {"grpc.reflection.v1alpha": "grpc.reflection.v1"}
 
 
 def reflection_routes() -> Sequence[Route[Any]]:
@@ -68,38 +69,41 @@ def _wire_pool(files: Iterable[FileDescriptor]) -> DescriptorPool:
         added.add(file.name)
         for dependency in file.dependencies:
             add(dependency)
-        pool.AddSerializedFile(_on_the_wire(file).SerializeToString())
+        pool.AddSerializedFile(_on_the_wire(file, _PACKAGES).SerializeToString())
 
     for file in files:
         add(file)
+    later_stage = _on_the_wire(reflection_pb2.DESCRIPTOR, _PACKAGES_V1)
+    later_stage.name = "grpc/reflection/v1/reflection.proto"
+    pool.AddSerializedFile(later_stage.SerializeToString())
     return pool
 
 
-def _on_the_wire(file: FileDescriptor) -> FileDescriptorProto:
+def _on_the_wire(file: Any, packages: Mapping[str, str]) -> FileDescriptorProto:
     copy = FileDescriptorProto()
     file.CopyToProto(copy)
-    copy.package = _PACKAGES.get(copy.package, copy.package)
+    copy.package = packages.get(copy.package, copy.package)
     for message in copy.message_type:
-        _rename_types(message)
+        _rename_types(message, packages)
     for service in copy.service:
         for method in service.method:
-            method.input_type = _wire_type(method.input_type)
-            method.output_type = _wire_type(method.output_type)
+            method.input_type = _wire_type(method.input_type, packages)
+            method.output_type = _wire_type(method.output_type, packages)
     return copy
 
 
-def _rename_types(message: DescriptorProto) -> None:
+def _rename_types(message: DescriptorProto, packages: Mapping[str, str]) -> None:
     for field in message.field:
         if not field.type_name:
             continue  # a scalar
-        field.type_name = _wire_type(field.type_name)
+        field.type_name = _wire_type(field.type_name, packages)
     for nested in message.nested_type:
-        _rename_types(nested)
+        _rename_types(nested, packages)
 
 
-def _wire_type(name: str) -> str:
+def _wire_type(name: str, packages: Mapping[str, str]) -> str:
     """Return the name of a type, with its leading dot, on the wire."""
-    for ours, theirs in _PACKAGES.items():
+    for ours, theirs in packages.items():
         if name.startswith(f".{ours}."):
             return (
                 f".{theirs}{name.removeprefix(f'.{ours}')}"

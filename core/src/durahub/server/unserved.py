@@ -16,6 +16,7 @@ _ABSENT = (
     ("Secret", "secret stores that applications can read"),
     ("Configuration", "configuration stores"),
     ("Lock", "locks"),
+    ("Unlock", "locks"),
     ("crypt", "cryptography"),
     ("Subtle", "cryptography"),
     ("Converse", "conversations with language models"),
