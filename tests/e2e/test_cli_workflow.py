@@ -147,6 +147,7 @@ def test_a_history_is_shown_in_order(workflow: Call, an_id: str) -> None:
     workflow("run", "sequence", "-i", an_id, "-x", "7")
     workflow("wait", an_id)
     history = workflow("history", an_id, "--json").document
+    assert set(history) == {"instanceID", "executionID", "generation", "status", "events"}
     assert (history["instanceID"], history["status"]) == (an_id, "COMPLETED")
     kinds = [kind_of(event) for event in history["events"]]
     assert kinds[:3] == ["workflowStarted", "executionStarted", "taskScheduled"]

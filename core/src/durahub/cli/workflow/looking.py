@@ -24,6 +24,8 @@ from durahub.cli.workflow.target import FindEdition, Target, target_options
 
 LIST_FORMATS = (*FORMATS, "ids")
 
+_HISTORY = ("instanceID", "executionID", "generation", "status", "events")
+
 status_type = click.Choice(STATUSES, case_sensitive=False)
 
 
@@ -162,7 +164,8 @@ def history_command(edition: FindEdition) -> click.Command:
         of. Long details are cut, but for -o wide.
         """
         with target.open() as hub:
-            show_history(hub.history(instance_id), output)
+            page = hub.history(instance_id)
+        show_history({key: page[key] for key in _HISTORY}, output)
 
     return history
 
