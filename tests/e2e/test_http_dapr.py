@@ -42,6 +42,7 @@ def curl(url: str, *arguments: str) -> tuple[int, str]:
 
 
 @pytest.mark.parity("sharp/31")
+@pytest.mark.parametrize("backend", ["sqlite", "memory", "postgres"])
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_curl_takes_a_workflow_through_its_life(stack: Stack, api: HttpApi, prefix: str) -> None:
     root = f"http://127.0.0.1:{stack.sidecar.http_port}{prefix}/workflows/any"

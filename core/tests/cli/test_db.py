@@ -167,3 +167,20 @@ def test_help_tells_the_exit_codes(durahub: Call, command: str) -> None:
     codes = outcome.out.partition("Exit codes:\n")[2]
     assert codes.split()[0] == "0"
     assert ("3 " in codes) is (command == "status")
+
+
+def test_status_finds_secrets_in_components(durahub: Call, tmp_path: Path) -> None:
+    (tmp_path / "secrets.json").write_text('{"where": "hidden.db"}')
+    (tmp_path / "secrets.yaml").write_text(
+        "kind: Component\nmetadata: {name: vault}\nspec: {type: secretstores.local.file,"
+        f" metadata: [{{name: secretsFile, value: {tmp_path / 'secrets.json'}}}]}}\n"
+    )
+    (tmp_path / "secret.yaml").write_text(
+        "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nspec: {workflow: {backendType: sqlite,"
+        " storeConfiguration: {connectionString: {secretKeyRef: {name: where}}}}}\n"
+    )
+    given = ("db", "status", "--config", str(tmp_path / "secret.yaml"))
+    outcome = durahub(*given, "--resources-path", str(tmp_path / "secrets.yaml"))
+    assert outcome.code == 3, outcome.err
+    assert "hidden.db" in outcome.out
+    assert "say which secret store" in durahub(*given).err

@@ -8,10 +8,12 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from durahub.config import ApiRule
 from durahub.errors import BackendUnavailableError, CapabilityNotSupportedError, StartupError
 from durahub.protocol import messages as pb
 from durahub.server.access import AccessControl, token_for_everything
-from durahub.server.grpc_transport import GrpcServer
+from durahub.server.api_rules import ApiRules
+from durahub.server.grpc_transport import MAX_METADATA_BYTES, GrpcServer
 from durahub.server.rpc import CallContext, RpcError, StatusCode, UnaryRoute
 
 ServerFactory = Callable[..., AbstractAsyncContextManager[GrpcServer]]
@@ -267,3 +269,26 @@ async def test_burst_of_thousands_of_calls_is_answered_in_full(
         call = channel.unary_unary(PATH)
         answers = await asyncio.gather(*(call(request) for _ in range(4_000)))
     assert answers == [request] * 4_000
+
+
+async def test_headers_have_a_limit(serving: ServerFactory, connected: ChannelFactory) -> None:
+    async with serving(ECHO) as server, connected(server) as channel:
+        call = channel.unary_unary(PATH)
+        assert await call(b"", metadata=(("x", "y" * 8_000),)) == b""
+        code, _ = await _status_of(call(b"", metadata=(("x", "y" * MAX_METADATA_BYTES),)))
+        assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+        # It was the call that was refused, not the connection.
+        assert await call(b"") == b""
+
+
+async def test_a_denied_part_of_the_api_is_not_implemented(
+    serving: ServerFactory, connected: ChannelFactory
+) -> None:
+    denied = ApiRules([], [ApiRule(name="workflows")])
+    async with serving(ECHO, rules=denied, access=ACCESS) as server, connected(server) as channel:
+        call = channel.unary_unary(PATH)
+        code, _ = await _status_of(call(b""))
+        assert code is grpc.StatusCode.UNAUTHENTICATED
+        code, text = await _status_of(call(b"", metadata=(("dapr-api-token", "s3cret"),)))
+    assert code is grpc.StatusCode.UNIMPLEMENTED
+    assert text == "requested endpoint is not available"

@@ -12,7 +12,7 @@ from durahub.engine import Engine, EngineOptions
 from durahub.errors import StartupError
 from durahub.server.access import AccessControl, token_for_everything
 from durahub.server.http_app import build_http_app
-from durahub.server.http_server import HttpServer
+from durahub.server.http_server import MAX_HEADER_BYTES, HttpServer
 from durahub.server.listening import LOOPBACK, usable_addresses
 from durahub.server.metadata import MAX_ATTRIBUTE_BYTES, MAX_ATTRIBUTES, Metadata
 from durahub.testing import MemoryBackend, MemorySettings
@@ -198,3 +198,13 @@ async def test_an_error_of_the_block_passes_through_as_it_is(status: Status) -> 
     with pytest.raises(StartupError, match=r"^mine$"):
         async with HttpServer(app_of(status), hosts=("127.0.0.1",), port=0):
             raise StartupError("mine")
+
+
+async def test_headers_have_a_limit(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/v1.0/healthz", headers={"x": "y" * 8_000})).status_code == 204
+    try:
+        response = await client.get("/v1.0/healthz", headers={"x": "y" * 100 * MAX_HEADER_BYTES})
+        assert response.status_code == 400
+    except httpx2.TransportError:
+        pass  # the server did not wait for the rest
+    assert (await client.get("/v1.0/healthz")).status_code == 204

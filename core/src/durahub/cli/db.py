@@ -14,13 +14,14 @@ import click
 
 from durahub.backend import BackendServices, Migration, SchemaStatus
 from durahub.cli.lazy_group import LazyCommand, LazyGroup
-from durahub.cli.sidecar_flags import CONFIG_HELP
+from durahub.cli.sidecar_flags import CONFIG_HELP, RESOURCES_HELP
 from durahub.clock import SystemClock
-from durahub.config import load_configuration
+from durahub.config import load_configuration, load_secret_stores
 from durahub.edition import Edition
 from durahub.server.selection import SelectedBackend, select_backend
 
 T = TypeVar("T")
+CommandT = TypeVar("CommandT", bound=Callable[..., object])
 
 Paths = tuple[str, ...]
 
@@ -40,7 +41,27 @@ Exit codes:
   3    there is no task hub, or its schema is older: run `durahub db migrate`
 """
 
-_config_option = click.option("--config", multiple=True, metavar="FILE", help=CONFIG_HELP)
+_RESOURCES = "durahub.cli.resource_paths"
+
+
+def _remember_resources(
+    ctx: click.Context, _parameter: click.Parameter, value: tuple[str, ...]
+) -> None:
+    ctx.meta[_RESOURCES] = tuple(map(Path, value))
+
+
+def _config_option(command: CommandT) -> CommandT:
+    """Add what says which store it is: `--config`, and where its secrets are."""
+    command = click.option(
+        "--resources-path",
+        multiple=True,
+        metavar="PATH",
+        expose_value=False,
+        callback=_remember_resources,
+        help=RESOURCES_HELP,
+    )(command)
+    return click.option("--config", multiple=True, metavar="FILE", help=CONFIG_HELP)(command)
+
 
 _json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON, with the same keys in every release."
@@ -158,7 +179,12 @@ def _grant_reader(edition: Edition) -> click.Command:
 
 
 def _select(edition: Edition, config: Paths) -> SelectedBackend:
-    configuration = load_configuration([Path(path) for path in config], environ=os.environ)
+    resources: tuple[Path, ...] = click.get_current_context().meta[_RESOURCES]
+    configuration = load_configuration(
+        [Path(path) for path in config],
+        environ=os.environ,
+        secret_stores=load_secret_stores(resources, environ=os.environ),
+    )
     return select_backend(edition, configuration)
 
 

@@ -32,6 +32,8 @@ _MAX_PORT = 65535
 
 CONFIG_HELP = "Dapr Configuration file. Repeatable: later ones win, key by key."
 """What every command says of `--config`."""
+RESOURCES_HELP = "Directory of Dapr component files: state stores and secret stores. Repeatable."
+"""What every command says of `--resources-path`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,7 +220,7 @@ _FLAGS = (
         "--resources-path",
         multiple=True,
         metavar="PATH",
-        help="Directory of Dapr component files: state stores and secret stores. Repeatable.",
+        help=RESOURCES_HELP,
     ),
     click.option("--components-path", multiple=True, hidden=True),
     section_option(

@@ -9,10 +9,13 @@ from durahub.engine import events
 from durahub.engine.draft import Draft, InvalidResponseError, batch_of
 from durahub.engine.propagation import SHARING
 from durahub.engine.routing import misrouted_failure, misrouting
+from durahub.engine.sizes import id_objection, name_objection, tags_objection
 from durahub.engine.state import Wait, scheduled_wait, target_app
 from durahub.protocol import messages as pb
 from durahub.protocol.times import from_timestamp_ceil
 from durahub.types import ExecutionId, InstanceKey, TaskKey
+
+_SHOWN_LENGTH = 64
 
 
 def apply_action(draft: Draft, action: pb.WorkflowAction) -> None:
@@ -158,6 +161,11 @@ def _create_child(draft: Draft, action: pb.WorkflowAction) -> None:
 
 def _start_child(draft: Draft, event: pb.HistoryEvent) -> None:
     instance_id = event.childWorkflowInstanceCreated.instanceId
+    objection = id_objection(instance_id) or name_objection(event.childWorkflowInstanceCreated.name)
+    if objection is not None:
+        failure = oversized_failure(objection)
+        _fail(draft, events.child_failed(draft.context.now, event.eventId, failure))
+        return
     key = InstanceKey(target_app(event) or draft.context.app_id, instance_id)
     if any(child.key == key for child in draft.children):
         failure = occupied_failure(instance_id)
@@ -204,6 +212,10 @@ def _create_detached(draft: Draft, action: pb.WorkflowAction) -> None:
     draft.stamp(event, action)
     event.detachedWorkflowInstanceCreated.instanceId = asked.instanceId
     draft.events.append(event)
+    objection = name_objection(asked.name) or tags_objection(asked.tags)
+    if objection is not None:
+        draft.log.append(f"createDetachedWorkflow dropped: {objection}")
+        return
     key = _routed(draft, action, asked.instanceId)
     if key is not None and all(child.key != key for child in draft.children):
         draft.children.append(_detached(draft, asked, key))
@@ -272,12 +284,19 @@ def _terminate_other(draft: Draft, action: pb.WorkflowAction) -> None:
 
 def _routed(draft: Draft, action: pb.WorkflowAction, instance_id: str) -> InstanceKey | None:
     """Return which instance an action is about that expects no answer; None: nothing can be sent there."""
-    objection = misrouting(action.router, draft.context.app_id)
+    objection = misrouting(action.router, draft.context.app_id) or id_objection(instance_id)
     if objection is not None:
         kind = action.WhichOneof("workflowActionType")
-        draft.log.append(f"{kind} for {instance_id!r} dropped: {objection}")
+        draft.log.append(f"{kind} for {instance_id[:_SHOWN_LENGTH]!r} dropped: {objection}")
         return None
     return InstanceKey(target_app(action) or draft.context.app_id, instance_id)
+
+
+def oversized_failure(objection: str) -> pb.TaskFailureDetails:
+    """Return why a child could not be created that no store could hold; trying again does not help."""
+    return pb.TaskFailureDetails(
+        errorType="WorkflowNameTooLong", errorMessage=objection, isNonRetriable=True
+    )
 
 
 def occupied_failure(instance_id: str) -> pb.TaskFailureDetails:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from durahub.engine.sizes import app_objection
 from durahub.protocol import messages as pb
 
 _PUNCTUATION = frozenset("-_")
@@ -18,6 +19,9 @@ def misrouting(router: pb.TaskRouter, own_app: str) -> str | None:
         own_app: The application that it is asked from, which may have any id.
     """
     app_id, namespace = router.targetAppID, router.targetAppNamespace
+    objection = app_objection(app_id) or app_objection(namespace)
+    if objection is not None:
+        return objection
     if namespace and not app_id:
         return "a target app namespace requires a target app ID"
     if namespace:

@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from durahub.engine.client import Client
+from durahub.engine.routing import misrouting
 from durahub.errors import (
     BackendUnavailableError,
     CapabilityNotSupportedError,
@@ -236,8 +237,8 @@ def _refusing(request: _Addressed, error_code: str, prefix: str) -> Iterator[Non
     try:
         yield
     except InvalidRequestError as error:
-        # What is checked of a request itself, beside its application, has been checked here before.
-        code = "ERR_WORKFLOW_APP_ID_INVALID" if request.app_id else MALFORMED
+        is_misrouted = misrouting(pb.TaskRouter(targetAppID=request.app_id), "") is not None
+        code = "ERR_WORKFLOW_APP_ID_INVALID" if is_misrouted else MALFORMED
         raise ApiError(400, code, str(error)) from error
     except DurahubError as error:
         status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)

@@ -43,7 +43,6 @@ class _Routes:
         self._app_id = app_id
 
     def under(self, prefix: str) -> Sequence[Endpoint]:
-        workflows = self._workflows
         instance = f"{prefix}/{{component}}/{{instanceID}}"
         return [
             Endpoint(
@@ -78,6 +77,12 @@ class _Routes:
                 success={202: Empty},
                 errors=(400, 413, 500),
             ),
+            *self._steerings(instance),
+        ]
+
+    def _steerings(self, instance: str) -> Sequence[Endpoint]:
+        workflows = self._workflows
+        return [
             self._steering(
                 f"{instance}/terminate",
                 Operation.TERMINATE,

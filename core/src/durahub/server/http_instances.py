@@ -51,7 +51,7 @@ def instance_endpoints(client: Client, app_id: AppId) -> Sequence[Endpoint]:
         app_id: The application whose instances they are about.
     """
     instances = _Instances(client, app_id)
-    return [*instances.readings(), *instances.changes()]
+    return [*instances.listings(), *instances.readings(), *instances.changes()]
 
 
 class _Instances:
@@ -59,7 +59,7 @@ class _Instances:
         self._client = client
         self._app_id = app_id
 
-    def readings(self) -> Sequence[Endpoint]:
+    def listings(self) -> Sequence[Endpoint]:
         return [
             Endpoint(
                 method="GET",
@@ -81,6 +81,10 @@ class _Instances:
                 success={200: Counts},
                 errors=(400,),
             ),
+        ]
+
+    def readings(self) -> Sequence[Endpoint]:
+        return [
             Endpoint(
                 method="GET",
                 path=_INSTANCE,

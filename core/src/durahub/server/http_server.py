@@ -17,7 +17,10 @@ from durahub.server.owned_tasks import OwnedTasks
 from durahub.server.tls import Tls
 
 MAX_HEADER_BYTES = 16 * 1024
-"""Most bytes of a request line with all headers; more ends in 400 and a closed connection."""
+"""Most bytes of a request line with all headers that are waited for; more ends in 400 or a closed connection.
+
+What arrives at once may be more, see `durahub.server.http_gate`.
+"""
 
 _CLOSE_S = 2
 

@@ -48,8 +48,8 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(LEVELS[level])
-    # Of others' libraries only what a person may have to act on.
-    for library in ("asyncio", "grpc", "uvicorn"):
+    # Of others' libraries only what a person may have to act on; some write payloads at debug level.
+    for library in ("aiosqlite", "asyncio", "grpc", "uvicorn"):
         logging.getLogger(library).setLevel(max(logging.WARNING, LEVELS[level]))
 
 

@@ -34,6 +34,9 @@ _OPTIONS = frozenset(
 
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
+_PORT = re.compile(r"\d{1,5}", re.ASCII)
+_HOST = re.compile(r"(\[[^\[\]]+\]|[^:\[\]]+)(:\d{1,5})?", re.ASCII)
+
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,49}", re.ASCII)
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -77,6 +80,7 @@ class PostgresSettings(BackendSettings):
         unknown = {name for name, _ in parse_qsl(parsed.query, keep_blank_values=True)} - _OPTIONS
         if "connect_timeout" in unknown:
             raise _mistake("write connectTimeout beside the URL instead of connect_timeout in it")
+        _check_hosts(parsed)
         if unknown:
             raise _mistake(
                 "the URL has an option after '?' that is not known here;"
@@ -124,6 +128,19 @@ def _split(url: str) -> SplitResult:
     if parsed.scheme not in {"postgres", "postgresql"}:
         raise _mistake("write a URL such as postgresql://user@host:5432/database?sslmode=require")
     return parsed
+
+
+def _check_hosts(parsed: SplitResult) -> None:
+    # The driver would fail on it in an unforeseen way, and repeat what may be a misplaced password.
+    hosts = parsed.netloc.rpartition("@")[2]
+    ports = [value for name, value in parse_qsl(parsed.query) if name == "port"]
+    are_hosts = not hosts or all(map(_HOST.fullmatch, hosts.split(",")))
+    if not are_hosts or not all(
+        _PORT.fullmatch(port) for text in ports for port in text.split(",")
+    ):
+        raise _mistake(
+            "hosts are written host:port, and a port is a number; a user and a password stand before an @"
+        )
 
 
 def _mistake(message: LiteralString) -> PydanticCustomError:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from durahub.backend import InstanceHistory, InstanceQuery, InstanceView
-from durahub.engine.client.part import ClientPart, any_name, has_ended, has_started
+from durahub.engine.client.part import ClientPart, any_name, has_ended, has_started, refuse
 from durahub.engine.describe import instance_response
 from durahub.engine.events import visible_events
+from durahub.engine.sizes import id_objection
 from durahub.engine.watchers import Condition
 from durahub.errors import BackendError, InstanceNotFoundError, InvalidRequestError
 from durahub.protocol import messages as pb
@@ -51,7 +52,9 @@ class Lookups(ClientPart):
 
         Raises:
             InstanceNotFoundError: There is no such instance.
+            InvalidRequestError: There can be none with such an id.
         """
+        refuse(id_objection(key.instance_id))
         (view,) = await self._backend.get([key], payloads=payloads)
         if view is None:
             raise InstanceNotFoundError
@@ -75,7 +78,9 @@ class Lookups(ClientPart):
 
         Raises:
             InstanceNotFoundError: There is no such instance.
+            InvalidRequestError: There can be none with such an id.
         """
+        refuse(id_objection(instance_id))
         (history,) = await self._backend.history([InstanceKey(self._app_id, instance_id)])
         if history is None:
             raise InstanceNotFoundError(f"workflow instance '{instance_id}' not found")

@@ -6,6 +6,7 @@ from durahub.backend import Backend
 from durahub.clock import Clock
 from durahub.engine.lane import StoreLane
 from durahub.engine.routing import misrouting
+from durahub.engine.sizes import id_objection
 from durahub.engine.watchers import Watchers
 from durahub.errors import InstanceStalledError, InvalidRequestError
 from durahub.protocol import messages as pb
@@ -25,7 +26,9 @@ class ClientPart:
         self._app_id = app_id
 
     def _key(self, request: object) -> InstanceKey:
-        return InstanceKey(self._target(request), request.instanceId)  # type: ignore[attr-defined]
+        instance_id: str = request.instanceId  # type: ignore[attr-defined]  # all of them have one
+        refuse(id_objection(instance_id))
+        return InstanceKey(self._target(request), instance_id)
 
     def _target(self, request: object) -> AppId:
         """Return the application that a request is routed to: its own unless it says otherwise.
@@ -34,10 +37,18 @@ class ClientPart:
             InvalidRequestError: Nothing can be sent there.
         """
         router: pb.TaskRouter = request.router  # type: ignore[attr-defined]  # all of them have one
-        objection = misrouting(router, self._app_id)
-        if objection is not None:
-            raise InvalidRequestError(objection)
+        refuse(misrouting(router, self._app_id))
         return AppId(router.targetAppID) if router.targetAppID else self._app_id
+
+
+def refuse(objection: str | None) -> None:
+    """Return if there is no objection.
+
+    Raises:
+        InvalidRequestError: There is one.
+    """
+    if objection is not None:
+        raise InvalidRequestError(objection)
 
 
 def any_name(_workflow_name: str) -> bool:

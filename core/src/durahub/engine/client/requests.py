@@ -7,10 +7,11 @@ import uuid
 
 from durahub.backend import Deliver, InstanceEnded, InstanceMissing, InstanceRecord, Message
 from durahub.engine import events
-from durahub.engine.client.part import ClientPart, refuse_parked
+from durahub.engine.client.part import ClientPart, refuse, refuse_parked
 from durahub.engine.decision import terminations
 from durahub.engine.descendants import children_of, live_below
 from durahub.engine.draft import TurnContext, batch_of
+from durahub.engine.sizes import name_objection
 from durahub.engine.state import request_identity
 from durahub.engine.watchers import Condition
 from durahub.errors import InstanceNotFoundError
@@ -29,7 +30,9 @@ class Requests(ClientPart):
         Raises:
             InstanceNotFoundError: There is no such instance.
             InstanceStalledError: The instance is parked.
+            InvalidRequestError: The event's name is too long.
         """
+        refuse(name_objection(request.name))
         data = request.input if request.HasField("input") else None
         event = events.event_raised(self._clock.now(), request.name, data)
         events.mark(event, os.urandom(_MARK_BYTES))

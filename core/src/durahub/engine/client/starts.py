@@ -18,10 +18,11 @@ from durahub.backend import (
     Message,
 )
 from durahub.engine import events
-from durahub.engine.client.part import ClientPart, has_started
+from durahub.engine.client.part import ClientPart, has_started, refuse
 from durahub.engine.descendants import live_descendant
 from durahub.engine.draft import batch_of
 from durahub.engine.rerun import Rerun, fork_history
+from durahub.engine.sizes import id_objection, name_objection, tags_objection
 from durahub.errors import InstanceExistsError, InstanceNotFoundError, InvalidRequestError
 from durahub.protocol import messages as pb
 from durahub.protocol.frames import fork_bytes
@@ -90,6 +91,9 @@ class Starts(ClientPart):
             await watch.outcome()
 
     def _creation(self, request: pb.CreateInstanceRequest) -> CreateInstance:
+        refuse(id_objection(request.instanceId))
+        refuse(name_objection(request.name))
+        refuse(tags_objection(request.tags))
         key = InstanceKey(self._target(request), request.instanceId or uuid.uuid4().hex)
         execution_id = _new_execution_id()
         now = self._clock.now()
@@ -165,6 +169,12 @@ class Starts(ClientPart):
 def _rerun_of(request: pb.RerunWorkflowFromEventRequest, now: datetime) -> Rerun:
     if not request.sourceInstanceID:
         raise InvalidRequestError("rerun workflow source instance ID is required")
+    for instance_id in (
+        request.sourceInstanceID,
+        request.newInstanceID,
+        request.newChildWorkflowInstanceID,
+    ):
+        refuse(id_objection(instance_id))
     new_id = request.newInstanceID or str(uuid.uuid4())
     if new_id == request.sourceInstanceID:
         raise InvalidRequestError(
