@@ -22,8 +22,13 @@ def test_help_lists_the_commands_in_the_order_of_use(capsys: pytest.CaptureFixtu
     assert [line.split()[0] for line in listed if line.strip()] == [
         "run",
         "serve",
+        "workflow",
         "backends",
+        "config",
         "db",
+        "install-daprd",
+        "uninstall-daprd",
+        "completion",
         "version",
     ]
 
@@ -102,11 +107,15 @@ def test_a_wrong_command_line_is_one_message_and_exit_code_2(
     assert message in err
 
 
-def test_help_imports_no_server_and_no_model_library() -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("workflow", "--help"), ("workflow", "get", "x", "--http-endpoint", "x:1")],
+)
+def test_what_needs_no_server_and_no_model_library_imports_none(arguments: tuple[str, ...]) -> None:
     program = (
         "import sys\n"
         "from durahub.cli.main import main\n"
-        "sys.argv = ['durahub', '--help']\n"
+        f"sys.argv = {['durahub', *arguments]}\n"
         "try:\n"
         "    main()\n"
         "finally:\n"
@@ -114,7 +123,7 @@ def test_help_imports_no_server_and_no_model_library() -> None:
         "    print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run(
-        (sys.executable, "-c", program), capture_output=True, text=True, check=True, timeout=30
+        (sys.executable, "-c", program), capture_output=True, text=True, check=False, timeout=30
     )
     assert done.stdout.splitlines()[-1] == "[]"
 

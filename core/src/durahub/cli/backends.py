@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 
 import click
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from durahub.cli.output import new_console
 from durahub.edition import (
     Edition,
     InventoryEntry,
@@ -20,8 +20,6 @@ from durahub.edition import (
     scan,
     take_inventory,
 )
-
-_WIDTH_WITHOUT_TERMINAL = 200
 
 
 def backends_group(edition: Edition) -> click.Group:
@@ -114,10 +112,7 @@ def _print_tables(
     *,
     show_all: bool,
 ) -> None:
-    # Made here, because tests and pipes replace sys.stdout. Without a terminal there is no width to
-    # keep to, and a cut line would lose what a script looks for.
-    width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
-    console = Console(file=sys.stdout, width=width, highlight=False, emoji=False)
+    console = new_console()
     console.print(_backends_table(edition, inventory))
     if show_all:
         _print_refusals(console, verdicts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -24,6 +25,7 @@ HELP = """Durable workflows for Dapr Workflow SDKs, stored where you choose.
 \b
   durahub run -- python app.py    the sidecar together with an application
   durahub serve --app-id shop     the sidecar by itself
+  durahub workflow list           what workflows there are
 """
 
 
@@ -53,6 +55,7 @@ def execute(command: click.Command, arguments: list[str]) -> int:
 
 
 def _build_lazily(edition: Callable[[], Edition]) -> click.Group:
+    workflow = LazyCommand("Start, find, watch and steer workflows.", lambda: _workflow(edition))
     group = LazyGroup(
         PROGRAM,
         help=HELP,
@@ -62,12 +65,21 @@ def _build_lazily(edition: Callable[[], Edition]) -> click.Group:
                 "Run the sidecar together with an application.", lambda: _run(edition())
             ),
             "serve": LazyCommand("Run the sidecar by itself.", lambda: _serve(edition())),
+            "workflow": workflow,
+            "wf": replace(workflow, is_alias=True),
             "backends": LazyCommand(
                 "Show which backends this build can use.", lambda: _backends(edition())
             ),
+            "config": LazyCommand("Check configuration files.", lambda: _config(edition())),
             "db": LazyCommand(
                 "Look after the store: its schema, and who may read.", lambda: _db(edition())
             ),
+            "install-daprd": LazyCommand("Let `dapr run` start this sidecar.", _install_daprd),
+            "uninstall-daprd": LazyCommand("Undo install-daprd.", _uninstall_daprd),
+            "daprd": LazyCommand(
+                "Run the sidecar as daprd.", lambda: _daprd(edition()), is_alias=True
+            ),
+            "completion": LazyCommand("Let a shell complete command lines.", _completion),
             "version": LazyCommand("Print what this build is.", lambda: _version(edition())),
         },
     )
@@ -119,6 +131,42 @@ def _db(edition: Edition) -> click.Command:
     from durahub.cli.db import db_group  # noqa: PLC0415 - slow to import
 
     return db_group(edition)
+
+
+def _workflow(edition: Callable[[], Edition]) -> click.Command:
+    from durahub.cli.workflow import workflow_group  # noqa: PLC0415 - slow to import
+
+    return workflow_group(edition)
+
+
+def _config(edition: Edition) -> click.Command:
+    from durahub.cli.config_check import config_group  # noqa: PLC0415 - slow to import
+
+    return config_group(edition)
+
+
+def _install_daprd() -> click.Command:
+    from durahub.cli.install_daprd import install_daprd_command  # noqa: PLC0415 - slow to import
+
+    return install_daprd_command()
+
+
+def _uninstall_daprd() -> click.Command:
+    from durahub.cli.install_daprd import uninstall_daprd_command  # noqa: PLC0415 - slow to import
+
+    return uninstall_daprd_command()
+
+
+def _daprd(edition: Edition) -> click.Command:
+    from durahub.cli.daprd import daprd_command  # noqa: PLC0415 - slow to import
+
+    return daprd_command(edition)
+
+
+def _completion() -> click.Command:
+    from durahub.cli.completion import completion_command  # noqa: PLC0415 - slow to import
+
+    return completion_command(PROGRAM)
 
 
 def _version(edition: Edition) -> click.Command:

@@ -20,8 +20,32 @@ class SectionOption(click.Option):
         self.section = section
 
 
-class SectionCommand(click.Command):
+class SectionHelp(click.Command):
+    """A command whose `--help` has sections.
+
+    Attributes:
+        untitled: Title above the flags that belong to no section.
+    """
+
+    untitled = "Options"
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the flags, one definition list per section, in the order of the command."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                title = parameter.section if isinstance(parameter, SectionOption) else self.untitled
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class SectionCommand(SectionHelp):
     """A command whose `--help` has sections, and which reads flags as Go programs do."""
+
+    untitled = "Other"
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line; see `durahub.cli.arguments`."""
@@ -37,18 +61,6 @@ class SectionCommand(click.Command):
             # Some of click's own errors do not say which command's help would help.
             error.ctx = error.ctx or ctx
             raise
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the flags, one definition list per section, in the order of the command."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None:
-                title = parameter.section if isinstance(parameter, SectionOption) else "Other"
-                sections.setdefault(title, []).append(record)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
 
 
 def section_option(

@@ -10,6 +10,7 @@ Values under `spec.workflow` may be secrets and are in no message and no `repr`.
 from durahub.config.components import Component, load_components, load_secret_stores
 from durahub.config.load import load_configuration
 from durahub.config.model import Configuration, StoreConfiguration
+from durahub.config.referenced import referenced_values
 from durahub.config.secret_stores import SecretStores
 from durahub.config.sections import ApiRule, LoggingSection, TokenSection
 from durahub.config.store import validate_store_configuration
@@ -28,5 +29,6 @@ __all__ = [
     "load_components",
     "load_configuration",
     "load_secret_stores",
+    "referenced_values",
     "validate_store_configuration",
 ]

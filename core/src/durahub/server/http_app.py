@@ -58,7 +58,6 @@ def build_http_app(
         max_body_bytes: Largest body; None for no limit.
         waits: Ends calls that wait when the sidecar stops; None: nothing does.
     """
-    endpoints = all_endpoints(status, client, metadata)
     surroundings = Surroundings(
         access=access,
         client=client,
@@ -66,10 +65,20 @@ def build_http_app(
         max_body_bytes=max_body_bytes,
         waits=waits or OpenWaits(),
     )
+    return app_of(all_endpoints(status, client, metadata), surroundings)
+
+
+def app_of(endpoints: Iterable[Endpoint], surroundings: Surroundings) -> Starlette:
+    """Return the application that answers calls of endpoints.
+
+    Args:
+        endpoints: Each with a method of a path that no other has.
+        surroundings: What their calls need to know.
+    """
     app = Starlette(
         routes=[_route(path, methods, surroundings) for path, methods in _by_path(endpoints)],
         middleware=[Middleware(_RawPaths)],
-        exception_handlers={HTTPException: _refusing(access), ApiError: _explain},
+        exception_handlers={HTTPException: _refusing(surroundings.access), ApiError: _explain},
     )
     app.router.redirect_slashes = False
     return app
