@@ -48,7 +48,9 @@ def render(backend_type: str, target: Path) -> None:
 
 def main() -> None:
     """Check the arguments and render the template."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("backend_type", help="what users will write as backendType, such as cobalt")
     parser.add_argument("directory", type=Path, help="where to; empty, or not there yet")
     arguments = parser.parse_args()

@@ -150,9 +150,7 @@ class AcmeBackend(Backend):
             batch = Batch(hub, session)
             return Applied(
                 results=batch.run(operations),
-                instances=claims.claim_instances_along(
-                    hub, session, batch.touched, room.instances
-                ),
+                instances=claims.claim_instances_along(hub, session, batch.touched, room.instances),
                 activities=claims.claim_activities_along(
                     hub, session, batch.inserted, room.activities
                 ),
@@ -163,17 +161,13 @@ class AcmeBackend(Backend):
     async def claim_instances(self, session_id: SessionId, limit: int) -> InstanceClaims:
         """Take due, unowned instances, longest due first."""
         return await self._write(
-            lambda hub: claims.claim_instances(
-                hub, sessions.require_alive(hub, session_id), limit
-            )
+            lambda hub: claims.claim_instances(hub, sessions.require_alive(hub, session_id), limit)
         )
 
     async def claim_activities(self, session_id: SessionId, limit: int) -> tuple[ActivityTask, ...]:
         """Take unowned activity tasks, oldest first."""
         return await self._write(
-            lambda hub: claims.claim_activities(
-                hub, sessions.require_alive(hub, session_id), limit
-            )
+            lambda hub: claims.claim_activities(hub, sessions.require_alive(hub, session_id), limit)
         )
 
     # Reading

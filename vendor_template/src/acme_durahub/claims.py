@@ -6,7 +6,14 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
-from durahub.backend import ActivityTask, ClaimedInstance, ClaimLimit, InstanceClaims, Places, Session
+from durahub.backend import (
+    ActivityTask,
+    ClaimedInstance,
+    ClaimLimit,
+    InstanceClaims,
+    Places,
+    Session,
+)
 from durahub.types import InstanceKey, TaskKey
 
 from acme_durahub import keys, rows, sessions
@@ -66,9 +73,7 @@ def claim_activities_along(
     return tuple(hub.own_task(row, session.session_id) for row in mine[:most])
 
 
-def _admitted_instances(
-    hub: Hub, session: Session, due: list[InstanceRow]
-) -> list[InstanceRow]:
+def _admitted_instances(hub: Hub, session: Session, due: list[InstanceRow]) -> list[InstanceRow]:
     """Return what of the touched overtakes nothing that a limit counts, and finds a place."""
     places = _instance_places(hub, session)
     touched = {row.key for row in due}

@@ -73,7 +73,7 @@ class AcmeHarness(Harness):
     @property
     def backend_settings(self) -> AcmeSettings:
         """What every backend of a test is made with."""
-        return AcmeSettings(path=self.directory / "hub.lmdb")
+        return AcmeSettings.model_validate({"path": self.directory / "hub.lmdb", **self.settings})
 
     def backend(self) -> Backend:
         """Return a closed backend on the test's file."""

@@ -29,14 +29,14 @@ DAMAGED = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError, lmdb.
 class Transaction:
     """A transaction: sees the store at one moment, and its own writes."""
 
-    def __init__(self, inner: lmdb.Transaction, database: object) -> None:
+    def __init__(self, inner: lmdb.Transaction, database: lmdb._Database) -> None:
         self._inner = inner
         self._database = database
 
     def get(self, key: bytes) -> bytes | None:
         """Return a value, or None if there is no such key."""
-        value: bytes | None = self._inner.get(key)
-        return value
+        value = self._inner.get(key)
+        return None if value is None else bytes(value)
 
     def put(self, key: bytes, value: bytes = b"") -> None:
         """Set a value."""
@@ -56,9 +56,8 @@ class Transaction:
         place = prefix + after + (b"\0" if after else b"")
         with self._inner.cursor() as cursor:
             # Found anew for each key, because the caller may remove the present one.
-            while cursor.set_range(place) and cursor.key().startswith(prefix):
-                key, value = cursor.item()
-                yield key[len(prefix) :], value
+            while cursor.set_range(place) and (key := bytes(cursor.key())).startswith(prefix):
+                yield key[len(prefix) :], bytes(cursor.value())
                 place = key + b"\0"
 
     def clear(self, prefix: bytes) -> None:

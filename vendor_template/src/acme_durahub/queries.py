@@ -24,7 +24,9 @@ LONGEST_TOKEN = 18
 """Longest page token, in digits: positions never get that large."""
 
 
-def get(hub: Hub, wanted: Sequence[InstanceKey], *, payloads: bool) -> tuple[InstanceView | None, ...]:
+def get(
+    hub: Hub, wanted: Sequence[InstanceKey], *, payloads: bool
+) -> tuple[InstanceView | None, ...]:
     """Return instances in the order of the keys."""
 
     def view(key: InstanceKey) -> InstanceView | None:

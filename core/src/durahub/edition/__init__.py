@@ -23,6 +23,7 @@ mix-up, a typo-squatted name or a second claimant stops the process with an expl
 from durahub.edition.admit import Status, Verdict, admit
 from durahub.edition.candidate import Candidate, Ownership
 from durahub.edition.edition import Allowed, Edition
+from durahub.edition.fingerprint import Fingerprint, take_fingerprint
 from durahub.edition.inventory import Availability, InventoryEntry, take_inventory
 from durahub.edition.load import load, load_backend
 from durahub.edition.oss import OSS
@@ -37,6 +38,7 @@ __all__ = [
     "Availability",
     "Candidate",
     "Edition",
+    "Fingerprint",
     "InventoryEntry",
     "Ownership",
     "Reason",
@@ -48,5 +50,6 @@ __all__ = [
     "load_backend",
     "scan",
     "select",
+    "take_fingerprint",
     "take_inventory",
 ]

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from durahub.backend import Backend, BackendServices
 from durahub.clock import SystemClock
@@ -47,9 +48,12 @@ class Harness(ABC):
     Attributes:
         directory: An empty directory that belongs to the test.
         clock: The store's clock, if tests can move it; None if the store has its own.
+        settings: What `durahub-conformance run --setting` was given, for harnesses that need to be told
+            where a server is; texts by name.
     """
 
     clock: ManualClock | None = None
+    settings: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
