@@ -70,9 +70,7 @@ def take_fingerprint(candidate: Candidate) -> Fingerprint:
     whole = hashlib.sha256()
     for file, found in contents:
         whole.update(f"{file.path}\0{found}\n".encode())
-    return Fingerprint(
-        digest=f"sha256:{whole.hexdigest()}", files=len(files), faults=tuple(faults)
-    )
+    return Fingerprint(digest=f"sha256:{whole.hexdigest()}", files=len(files), faults=tuple(faults))
 
 
 def _recorded(metadata: Path) -> Iterator[RecordedFile]:

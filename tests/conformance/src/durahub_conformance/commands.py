@@ -28,10 +28,18 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--backend", "backend_type", required=True, help="The backendType to test, as installed.")
-@click.option("--harness", default="", help="module:Class, if the plugin's distribution names none.")
-@click.option("--setting", "pairs", multiple=True, metavar="NAME=VALUE", help="Given to the harness.")
-@click.option("--json", "json_file", default="conformance.json", show_default=True, help="The result.")
+@click.option(
+    "--backend", "backend_type", required=True, help="The backendType to test, as installed."
+)
+@click.option(
+    "--harness", default="", help="module:Class, if the plugin's distribution names none."
+)
+@click.option(
+    "--setting", "pairs", multiple=True, metavar="NAME=VALUE", help="Given to the harness."
+)
+@click.option(
+    "--json", "json_file", default="conformance.json", show_default=True, help="The result."
+)
 @click.option("--report", "report_file", default=None, help="The result for people, in Markdown.")
 @click.option("--workers", default=0, help="Processes to test with; needs pytest-xdist.")
 @click.option("-k", "selection", default="", help="Only these tests; then no level is reached.")
