@@ -133,7 +133,7 @@ def test_open_source_build_refuses_it_without_importing_it(vendor: Vendor, confi
     assert not _imported(refused.stderr)
     admitted = ask("cobalt-durahub", "db", "migrate")
     assert admitted.returncode == 0, admitted.stderr[-2000:]
-    assert "cobalt_durahub.plugin" in _imported(admitted.stderr)
+    assert "cobalt_durahub.backend" in _imported(admitted.stderr)
 
 
 def _imported(importtime: str) -> set[str]:

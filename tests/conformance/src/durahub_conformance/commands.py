@@ -43,7 +43,7 @@ def main() -> None:
 @click.option("--report", "report_file", default=None, help="The result for people, in Markdown.")
 @click.option("--workers", default=0, help="Processes to test with; needs pytest-xdist.")
 @click.option("-k", "selection", default="", help="Only these tests; then no level is reached.")
-def run(  # noqa: PLR0913, PLR0917 - one per option
+def run(  # noqa: PLR0917 - one per option
     backend_type: str,
     harness: str,
     pairs: tuple[str, ...],

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import ClassVar
 
 from durahub.backend import Backend, BackendServices
 from durahub.clock import SystemClock
 from durahub.testing import ManualClock
 from durahub.types import InstanceKey
+
+TOLD = "DURAHUB_CONFORMANCE_HARNESS"
+"""Variable in which the command tells its test processes about the harness; JSON."""
 
 
 class Probe(ABC):
@@ -45,6 +49,9 @@ class Probe(ABC):
 class Harness(ABC):
     """One store, empty at first, made for one test.
 
+    A harness is pickled and goes to child processes, which make backends on the same store: whatever tells
+    where that is has to be in its attributes, and the class where it can be imported.
+
     Attributes:
         directory: An empty directory that belongs to the test.
         clock: The store's clock, if tests can move it; None if the store has its own.
@@ -53,10 +60,11 @@ class Harness(ABC):
     """
 
     clock: ManualClock | None = None
-    settings: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        told = json.loads(os.environ.get(TOLD, "{}"))
+        self.settings: Mapping[str, str] = told.get("settings", {})
 
     @abstractmethod
     def backend(self) -> Backend:

@@ -19,7 +19,8 @@ def _head(document: Document) -> Iterator[str]:
     backend, kit = document["backend"], document["kit"]
     yield f"# {backend['backendType']}: {document['level']}"
     yield ""
-    yield f"{backend['distribution']} {backend['version']}, contract {backend['contract']}, `{backend['digest']}`."
+    provider = f"{backend['distribution']} {backend['version']}"
+    yield f"{provider}, contract {backend['contract']}, `{backend['digest']}`."
     yield f"Tested by durahub-conformance {kit['version']} on Python {document['python']}."
     if not document["suiteIntact"]:
         yield "**The suite was not intact.**"

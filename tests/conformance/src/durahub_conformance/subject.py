@@ -22,12 +22,10 @@ from durahub.edition import (
     take_fingerprint,
 )
 
-from durahub_conformance.harness import Harness
+from durahub_conformance.harness import TOLD, Harness
 
 HARNESS_GROUP = "durahub.conformance"
-"""The entry-point group in which a plugin names its harness: `acme = "acme_durahub.conformance:AcmeHarness"`."""
-
-_VARIABLE = "DURAHUB_CONFORMANCE_HARNESS"
+"""The entry-point group in which a plugin names its harness, as `module:Class`."""
 
 
 class UsageError(Exception):
@@ -119,7 +117,7 @@ def is_editable(candidate: Candidate) -> bool:
 
 def hand_over(harness: str, settings: Mapping[str, str]) -> None:
     """Tell the suite, in this process and in those that it starts, which harness to use."""
-    os.environ[_VARIABLE] = json.dumps({"harness": harness, "settings": dict(settings)})
+    os.environ[TOLD] = json.dumps({"harness": harness, "settings": dict(settings)})
 
 
 def take_over() -> type[Harness]:
@@ -128,11 +126,10 @@ def take_over() -> type[Harness]:
     Raises:
         UsageError: None was, or it is no harness.
     """
-    told = json.loads(os.environ.get(_VARIABLE, "{}"))
+    told = json.loads(os.environ.get(TOLD, "{}"))
     if not told:
         raise UsageError("this module is run by: durahub-conformance run --backend TYPE")
-    harness = load_harness(told["harness"])
-    return type(harness.__name__, (harness,), {"settings": told["settings"]})
+    return load_harness(told["harness"])
 
 
 def load_harness(reference: str) -> type[Harness]:

@@ -4,6 +4,7 @@ from durahub_conformance.topics.activities import ActivityRequirements
 from durahub_conformance.topics.batches import BatchRequirements
 from durahub_conformance.topics.cancellation import CancellationRequirements
 from durahub_conformance.topics.claim import ClaimRequirements
+from durahub_conformance.topics.crashes import CrashRequirements
 from durahub_conformance.topics.create import CreateRequirements
 from durahub_conformance.topics.deliver import DeliverRequirements
 from durahub_conformance.topics.effects import EffectRequirements
@@ -45,5 +46,6 @@ TOPICS = (
     LimitRequirements,
     VacancyRequirements,
     CancellationRequirements,
+    CrashRequirements,
     HintRequirements,
 )
