@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from durahub.backend import (
-    NATIVE,
     Backend,
     Capabilities,
     Heartbeat,
@@ -61,19 +60,6 @@ class MemoryHarness(Harness):
 
 class ExclusiveMemoryHarness(MemoryHarness):
     settings = MemorySettings(exclusive=True)
-
-
-class DurableMemoryBackend(MemoryBackend):
-    """Claims to be durable: in these tests a store does outlive its backends."""
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return replace(super().capabilities, durable=NATIVE)
-
-
-class DurableMemoryHarness(MemoryHarness):
-    def backend(self) -> Backend:
-        return DurableMemoryBackend(self.settings, self.store)
 
 
 class UnlimitedMemoryBackend(MemoryBackend):

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durahub_conformance import BackendConformance
+from durahub_conformance import BackendConformance, Harness
 from durahub_conformance.hub import open_hub
 from durahub_conformance.requirement import Requirement
 
+from .file_harness import FileHarness
 from .memory_harness import (
-    DurableMemoryHarness,
     ExclusiveMemoryHarness,
     MemoryHarness,
     UnlimitedMemoryHarness,
@@ -37,10 +37,10 @@ async def holds(requirement: Requirement, directory: Path) -> bool:
     return True
 
 
-def _harness(requirement: Requirement, directory: Path) -> MemoryHarness:
+def _harness(requirement: Requirement, directory: Path) -> Harness:
     """Return the variant of the reference backend to which the law applies."""
     if "durable" in requirement.needs:
-        return DurableMemoryHarness(directory)
+        return FileHarness(directory)
     if requirement.without == "limits":
         return UnlimitedMemoryHarness(directory)
     if requirement.without is not None:

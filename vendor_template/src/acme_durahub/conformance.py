@@ -73,7 +73,7 @@ class AcmeHarness(Harness):
     @property
     def backend_settings(self) -> AcmeSettings:
         """What every backend of a test is made with."""
-        return AcmeSettings.model_validate({"path": self.directory / "hub.lmdb", **self.settings})
+        return AcmeSettings.model_validate({"path": self.directory / "hub.lmdb", **self.given})
 
     def backend(self) -> Backend:
         """Return a closed backend on the test's file."""

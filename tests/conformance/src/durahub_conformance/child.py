@@ -131,9 +131,25 @@ async def finish_all(harness: Harness, session: Session) -> None:
     await backend.close()
 
 
+async def run_orders(harness: Harness, _: Session) -> None:
+    """Run an engine and some workflows on it; says each activity's input."""
+    # The topic starts this script, and is where its workflows are.
+    from durahub_conformance import scripted  # noqa: PLC0415
+    from durahub_conformance.topics import engines  # noqa: PLC0415
+
+    class Said(list[str]):
+        def append(self, value: str) -> None:
+            say(value)
+
+    async with scripted.engine_on(harness, engines.WORKFLOWS, Said()) as engine:
+        for number in range(engines.FLOWS):
+            await engines.start(engine, "order", f"order {number}")
+        await asyncio.Event().wait()
+
+
 SCRIPTS: dict[str, Script] = {
     script.__name__: script
-    for script in (commit_turns, own_everything, create_and_delete, finish_all)
+    for script in (commit_turns, own_everything, create_and_delete, finish_all, run_orders)
 }
 
 

@@ -55,7 +55,7 @@ class Harness(ABC):
     Attributes:
         directory: An empty directory that belongs to the test.
         clock: The store's clock, if tests can move it; None if the store has its own.
-        settings: What `durahub-conformance run --setting` was given, for harnesses that need to be told
+        given: What `durahub-conformance run --setting` was given, for harnesses that need to be told
             where a server is; texts by name.
     """
 
@@ -64,7 +64,7 @@ class Harness(ABC):
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         told = json.loads(os.environ.get(TOLD, "{}"))
-        self.settings: Mapping[str, str] = told.get("settings", {})
+        self.given: Mapping[str, str] = told.get("settings", {})
 
     @abstractmethod
     def backend(self) -> Backend:

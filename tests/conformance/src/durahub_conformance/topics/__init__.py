@@ -9,6 +9,7 @@ from durahub_conformance.topics.create import CreateRequirements
 from durahub_conformance.topics.deliver import DeliverRequirements
 from durahub_conformance.topics.effects import EffectRequirements
 from durahub_conformance.topics.ended import EndedRequirements
+from durahub_conformance.topics.engines import EngineRequirements
 from durahub_conformance.topics.giveback import ParkRequirements, ReleaseRequirements
 from durahub_conformance.topics.hints import HintRequirements
 from durahub_conformance.topics.lifecycle import LifecycleRequirements
@@ -48,4 +49,5 @@ TOPICS = (
     CancellationRequirements,
     CrashRequirements,
     HintRequirements,
+    EngineRequirements,
 )
