@@ -66,6 +66,14 @@ class Harness(ABC):
         told = json.loads(os.environ.get(TOLD, "{}"))
         self.given: Mapping[str, str] = told.get("settings", {})
 
+    def anew(self, directory: Path) -> Harness:
+        """Return a harness like this one, on another store, empty at first.
+
+        Args:
+            directory: An empty directory, for it alone.
+        """
+        return type(self)(directory)
+
     @abstractmethod
     def backend(self) -> Backend:
         """Return another backend on this harness's store, not open."""

@@ -14,6 +14,7 @@ from durahub_conformance.topics.giveback import ParkRequirements, ReleaseRequire
 from durahub_conformance.topics.hints import HintRequirements
 from durahub_conformance.topics.lifecycle import LifecycleRequirements
 from durahub_conformance.topics.limits import LimitRequirements
+from durahub_conformance.topics.models import ModelRequirements
 from durahub_conformance.topics.purge import PurgeRequirements
 from durahub_conformance.topics.queries import HistoryRequirements, QueryRequirements
 from durahub_conformance.topics.refusals import RefusalRequirements
@@ -50,4 +51,5 @@ TOPICS = (
     CrashRequirements,
     HintRequirements,
     EngineRequirements,
+    ModelRequirements,
 )

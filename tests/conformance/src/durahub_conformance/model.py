@@ -1,0 +1,311 @@
+"""A hypothesis state machine that does the same to a backend and to the reference backend.
+
+It compares every answer, except for what the two may choose by themselves: the store's clock, and the order
+of what is equally due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from durahub.backend import (
+    ActivityTask,
+    Applied,
+    Backend,
+    BackendServices,
+    ClaimedInstance,
+    CommitActivity,
+    CreateInstance,
+    Deliver,
+    EndedQuery,
+    InstanceQuery,
+    NextGeneration,
+    Operation,
+    ParkInstance,
+    PurgeInstance,
+    ReleaseActivity,
+    ReleaseInstance,
+    Room,
+    Session,
+)
+from durahub.clock import END_OF_TIME
+from durahub.errors import SessionFencedError
+from durahub.testing import ManualClock, MemoryBackend, MemorySettings
+from durahub.types import ExecutionId, InstanceKey, RuntimeStatus, SessionId, TaskKey
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from durahub_conformance.harness import Harness
+from durahub_conformance.values import APP, OTHER_APP, UPDATED_AT, creation, message, task, timer, turn
+
+T = TypeVar("T")
+
+EXAMPLES = 12
+STEPS = 25
+
+KEYS = [InstanceKey(app, name) for app in (APP, OTHER_APP) for name in ("a", "b", "c")]
+PAST, FUTURE = datetime(2020, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+keys = st.sampled_from(KEYS)
+moments = st.sampled_from([PAST, FUTURE, END_OF_TIME])
+messages = st.lists(st.sampled_from(["x", "y", "z"]).map(message), max_size=3).map(tuple)
+rooms = st.sampled_from([Room(), Room(instances=100, activities=100)])
+deliveries = st.builds(Deliver, key=keys, messages=messages, expedite=st.booleans())
+maybe = st.none() | st.sampled_from(["", "text"])
+
+
+def compare_with_reference(harness: Harness) -> None:
+    """Run the state machine on stores like a harness', each in a directory of its own.
+
+    Raises:
+        AssertionError: The backend answered something else; hypothesis prints the shortest way to it.
+    """
+    numbers = itertools.count()
+
+    class Machine(Comparison):
+        def make_harness(self) -> Harness:
+            directory = harness.directory / f"model {next(numbers)}"
+            directory.mkdir()
+            return harness.anew(directory)
+
+    run_state_machine_as_test(
+        Machine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            database=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+            phases=(Phase.generate, Phase.shrink),
+        ),
+    )
+
+
+class Comparison(RuleBasedStateMachine):
+    """The backend and the reference, with one session, and what that session has been given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._runner = asyncio.Runner()
+        self._harness = self.make_harness()
+        self._time = ManualClock()
+        self._backends: list[Backend] = [self._harness.backend(), MemoryBackend(MemorySettings())]
+        self._session = SessionId("")
+        self._claimed: dict[InstanceKey, ClaimedInstance] = {}
+        self._tasks: dict[TaskKey, ActivityTask] = {}
+        self._revisions: dict[InstanceKey, int] = {}
+        self._last: tuple[Operation, ...] = ()
+        self._count = itertools.count(1)
+
+    def make_harness(self) -> Harness:
+        """Return the harness of one run."""
+        raise NotImplementedError
+
+    @initialize()
+    def open(self) -> None:
+        """Open both, with a task hub and a session."""
+        services = [self._harness.services(), BackendServices(clock=self._time)]
+        for backend, given in zip(self._backends, services, strict=True):
+            self._run(backend.open(given))
+        self._both(lambda backend: backend.create_hub())
+        self._register()
+
+    def teardown(self) -> None:
+        """Close both."""
+        for backend in self._backends:
+            self._run(backend.close())
+        self._run(self._harness.dispose())
+        self._runner.close()
+
+    # What is done
+
+    @rule(key=keys, text=maybe, not_before=st.none() | moments, room=rooms)
+    def create(
+        self, key: InstanceKey, text: str | None, not_before: datetime | None, room: Room
+    ) -> None:
+        """Create an instance, in place of an ended one if there is one."""
+        self._apply(room, self._creation(key, input=text, version=text, not_before=not_before))
+
+    @rule(deliveries=st.lists(deliveries, min_size=1, max_size=3), room=rooms)
+    def deliver(self, deliveries: list[Deliver], room: Room) -> None:
+        """Deliver messages."""
+        self._apply(room, *deliveries)
+
+    @rule(data=st.data(), room=rooms)
+    def commit(self, data: st.DataObject, room: Room) -> None:
+        """Commit a turn of something that was claimed, perhaps long ago."""
+        if not self._claimed:
+            return
+        claimed = self._claimed[data.draw(st.sampled_from(sorted(self._claimed)))]
+        ends, anew = data.draw(st.sampled_from([(False, False), (True, False), (False, True)]))
+        child = data.draw(st.none() | keys.filter(lambda key: key != claimed.record.key))
+        commit = turn(
+            claimed,
+            status=RuntimeStatus.COMPLETED if ends else RuntimeStatus.RUNNING,
+            completed_at=UPDATED_AT + timedelta(seconds=next(self._count)) if ends else None,
+            output=data.draw(maybe),
+            custom_status=data.draw(maybe),
+            consumed=tuple(
+                one.message_id for one in claimed.messages if data.draw(st.booleans())
+            ),
+            history=() if anew else (b"1", b"2")[: data.draw(st.integers(0, 2))],
+            timers=tuple(timer(n, data.draw(moments)) for n in range(data.draw(st.integers(0, 2)))),
+            activities=tuple(
+                task(claimed, n, app_id=data.draw(st.sampled_from([APP, OTHER_APP])))
+                for n in range(data.draw(st.integers(0, 2)))
+            ),
+            children=() if child is None else (self._creation(child),),
+            outgoing=tuple(data.draw(st.lists(deliveries, max_size=2))),
+            next_generation=NextGeneration(
+                execution_id=self._execution_id(), input=data.draw(maybe), start=message("anew")
+            )
+            if anew
+            else None,
+        )
+        self._apply(room, commit)
+
+    @rule(data=st.data(), room=rooms)
+    def finish_activity(self, data: st.DataObject, room: Room) -> None:
+        """Give the result of an activity task, or give the task back."""
+        if self._tasks:
+            key = data.draw(st.sampled_from(sorted(self._tasks)))
+            result = CommitActivity(task=key, result=message("result"))
+            self._apply(room, data.draw(st.sampled_from([result, result, ReleaseActivity(task=key)])))
+
+    @rule(key=keys, not_before=st.none() | moments, parks=st.booleans(), room=rooms)
+    def give_back(
+        self, key: InstanceKey, not_before: datetime | None, *, parks: bool, room: Room
+    ) -> None:
+        """Release or park an instance, whether it is owned or not."""
+        park = ParkInstance(key=key, reason="why", updated_at=UPDATED_AT, history=(b"parked",))
+        self._apply(room, park if parks else ReleaseInstance(key=key, not_before=not_before))
+
+    @rule(key=keys, force=st.booleans())
+    def purge(self, key: InstanceKey, *, force: bool) -> None:
+        """Purge an instance."""
+        self._apply(Room(), PurgeInstance(key=key, force=force))
+
+    @rule(room=rooms)
+    def repeat(self, room: Room) -> None:
+        """Do the last thing again, as after an answer that never came."""
+        self._apply(room, *self._last)
+
+    @rule()
+    def claim(self) -> None:
+        """Claim everything."""
+        claims = self._both(lambda backend: backend.claim_instances(self._session, 100))
+        _same([_sorted(one.instances) for one in claims])
+        tasks = self._both(lambda backend: backend.claim_activities(self._session, 100))
+        _same([list(one) for one in tasks])
+        self._learn(claims[0].instances, tasks[0])
+
+    @rule(kept=st.sets(keys))
+    def release_except(self, kept: set[InstanceKey]) -> None:
+        """Give back all but some."""
+        self._both(lambda backend: backend.release_except(self._session, kept, set(self._tasks)))
+
+    @rule()
+    def end_session(self) -> None:
+        """End the session and go on with another one; the ended one writes nothing."""
+        ended = self._session
+        self._both(lambda backend: backend.unregister(ended))
+        self._register()
+        for backend in self._backends:
+            try:
+                self._run(backend.apply(ended, self._last))
+            except SessionFencedError:
+                continue
+            raise AssertionError(f"an ended session may write to {backend.describe()}")
+
+    @rule()
+    def reopen(self) -> None:
+        """Close the backend and go on with a new one, if it is durable."""
+        if self._backends[0].capabilities.durable:
+            self._run(self._backends[0].close())
+            self._backends[0] = self._harness.backend()
+            self._run(self._backends[0].open(self._harness.services()))
+
+    # How it is compared
+
+    def _register(self) -> None:
+        self._session = SessionId(f"session {next(self._count)}")
+        life = timedelta(days=365)
+        session = Session(
+            session_id=self._session, app_id=APP, time_to_live=life, holder="model"
+        )
+        self._both(lambda backend: backend.register(session))
+
+    def _apply(self, room: Room, *operations: Operation) -> None:
+        outcomes = self._both(lambda backend: backend.apply(self._session, operations, room))
+        _same([_outcome(one) for one in outcomes])
+        self._last = operations
+        self._learn(outcomes[0].instances, outcomes[0].activities)
+        self._look()
+
+    def _look(self) -> None:
+        views = self._both(lambda backend: backend.get(KEYS, payloads=True))
+        _same(views)
+        _same(self._both(lambda backend: backend.history(KEYS)))
+        for app_id in (APP, OTHER_APP):
+            pages = self._both(lambda b, app=app_id: b.list_instances(InstanceQuery(app_id=app)))
+            _same([{record.key: record for record in page.instances} for page in pages])
+            query = EndedQuery(app_id=app_id, status=RuntimeStatus.COMPLETED)
+            ended = self._both(lambda b, q=query: b.list_ended(q))
+            _same([found.instances for found in ended])
+        self._revisions = {
+            view.record.key: view.record.revision for view in views[0] if view is not None
+        }
+
+    def _learn(
+        self, claimed: Sequence[ClaimedInstance], tasks: Sequence[ActivityTask]
+    ) -> None:
+        self._claimed.update({one.record.key: one for one in claimed})
+        self._tasks.update({one.key: one for one in tasks})
+
+    def _creation(self, key: InstanceKey, **fields: Any) -> CreateInstance:
+        return creation(
+            key.instance_id,
+            key=key,
+            execution_id=self._execution_id(),
+            replaces=self._revisions.get(key),
+            **fields,
+        )
+
+    def _execution_id(self) -> ExecutionId:
+        return ExecutionId(f"run {next(self._count)}")
+
+    def _both(self, call: Callable[[Backend], Coroutine[Any, Any, T]]) -> list[T]:
+        # No two calls at one moment, so that both agree about what came first.
+        step = timedelta(milliseconds=1)
+        self._time.advance(step)
+        if self._harness.clock is not None:
+            self._harness.clock.advance(step)
+        return [self._run(call(backend)) for backend in self._backends]
+
+    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(call)
+
+
+def _same(answers: Sequence[object]) -> None:
+    assert answers[0] == answers[1]
+
+
+def _outcome(applied: Applied) -> tuple[object, ...]:
+    tasks = sorted(applied.activities, key=lambda one: one.key)
+    return applied.results, _sorted(applied.instances), tasks
+
+
+def _sorted(claimed: Sequence[ClaimedInstance]) -> list[ClaimedInstance]:
+    timeless = [
+        replace(one, messages=tuple(replace(m, accepted_at=PAST) for m in one.messages))
+        for one in claimed
+    ]
+    return sorted(timeless, key=lambda one: one.record.key)
