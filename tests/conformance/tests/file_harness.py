@@ -11,7 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from durahub.backend import NATIVE, Backend, Capabilities, Hint, Support, SupportLevel, WorkDue
+from durahub.backend import (
+    NATIVE,
+    Backend,
+    BackendServices,
+    Capabilities,
+    Hint,
+    Support,
+    SupportLevel,
+    WorkDue,
+)
 from durahub.testing import ManualClock, MemoryBackend, MemorySettings, MemoryStore
 from durahub.types import InstanceKey
 from durahub_conformance import Harness, Probe
@@ -29,7 +38,7 @@ class FileStore(MemoryStore):
     @contextmanager
     def exclusively(self) -> Iterator[None]:
         """Keep every other process, and every other backend of this one, from the file."""
-        with self.file.with_suffix(".lock").open("w") as lock:
+        with self.file.with_suffix(".lock").open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -62,6 +71,10 @@ class FileBackend(MemoryBackend):
     def capabilities(self) -> Capabilities:
         hints = Support(SupportLevel.NONE, "a file tells nobody")
         return Capabilities(durable=NATIVE, multi_process=NATIVE, hints=hints, limits=NATIVE)
+
+    async def open(self, services: BackendServices) -> None:
+        self._store.file.with_suffix(".lock").touch()
+        await super().open(services)
 
     async def create_hub(self) -> None:
         with self._store.transaction():

@@ -14,10 +14,14 @@ from durahub_conformance.requirement import Requirement
 
 from .file_harness import FileHarness
 from .memory_harness import (
+    DurableMemoryHarness,
     ExclusiveMemoryHarness,
     MemoryHarness,
     UnlimitedMemoryHarness,
 )
+
+KILLS = ("CrashRequirements", "EngineRequirements")
+"""The classes whose tests have child processes."""
 
 PATIENCE_S = 20.0
 """How long a mutant may hang before that counts as noticed."""
@@ -39,8 +43,10 @@ async def holds(requirement: Requirement, directory: Path) -> bool:
 
 def _harness(requirement: Requirement, directory: Path) -> Harness:
     """Return the variant of the reference backend to which the law applies."""
-    if "durable" in requirement.needs:
+    if "durable" in requirement.needs and requirement.test.__qualname__.startswith(KILLS):
         return FileHarness(directory)
+    if "durable" in requirement.needs:
+        return DurableMemoryHarness(directory)
     if requirement.without == "limits":
         return UnlimitedMemoryHarness(directory)
     if requirement.without is not None:

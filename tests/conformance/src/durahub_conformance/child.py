@@ -156,7 +156,7 @@ SCRIPTS: dict[str, Script] = {
 def main() -> None:
     """Run the script that the command line names on the harness that standard input holds."""
     sys.path[:] = json.loads(sys.stdin.buffer.readline())
-    told: Any = pickle.load(sys.stdin.buffer)  # noqa: S301 - written by the test that started us
+    told: Any = pickle.load(sys.stdin.buffer)
     asyncio.run(SCRIPTS[sys.argv[1]](*told))
 
 

@@ -11,7 +11,6 @@ import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 from durahub.backend import (
@@ -43,14 +42,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from durahub_conformance.harness import Harness
-from durahub_conformance.values import APP, OTHER_APP, UPDATED_AT, creation, message, task, timer, turn
+from durahub_conformance.values import (
+    APP,
+    OTHER_APP,
+    UPDATED_AT,
+    creation,
+    message,
+    task,
+    timer,
+    turn,
+)
 
 T = TypeVar("T")
 
-EXAMPLES = 12
-STEPS = 25
+EXAMPLES = 15
+STEPS = 30
 
-KEYS = [InstanceKey(app, name) for app in (APP, OTHER_APP) for name in ("a", "b", "c")]
+KEYS = [InstanceKey(APP, "a"), InstanceKey(APP, "b"), InstanceKey(OTHER_APP, "a")]
 PAST, FUTURE = datetime(2020, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 keys = st.sampled_from(KEYS)
@@ -117,6 +125,7 @@ class Comparison(RuleBasedStateMachine):
             self._run(backend.open(given))
         self._both(lambda backend: backend.create_hub())
         self._register()
+        self._apply(Room(), *map(self._creation, KEYS))
 
     def teardown(self) -> None:
         """Close both."""
@@ -127,7 +136,7 @@ class Comparison(RuleBasedStateMachine):
 
     # What is done
 
-    @rule(key=keys, text=maybe, not_before=st.none() | moments, room=rooms)
+    @rule(key=keys, text=maybe, not_before=st.none() | st.none() | moments, room=rooms)
     def create(
         self, key: InstanceKey, text: str | None, not_before: datetime | None, room: Room
     ) -> None:
@@ -141,7 +150,9 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(data=st.data(), room=rooms)
     def commit(self, data: st.DataObject, room: Room) -> None:
-        """Commit a turn of something that was claimed, perhaps long ago."""
+        """Commit a turn of something that was claimed, now or long ago."""
+        if data.draw(st.booleans()) or not self._claimed:
+            self.claim()
         if not self._claimed:
             return
         claimed = self._claimed[data.draw(st.sampled_from(sorted(self._claimed)))]
@@ -153,9 +164,7 @@ class Comparison(RuleBasedStateMachine):
             completed_at=UPDATED_AT + timedelta(seconds=next(self._count)) if ends else None,
             output=data.draw(maybe),
             custom_status=data.draw(maybe),
-            consumed=tuple(
-                one.message_id for one in claimed.messages if data.draw(st.booleans())
-            ),
+            consumed=tuple(one.message_id for one in claimed.messages if data.draw(st.booleans())),
             history=() if anew else (b"1", b"2")[: data.draw(st.integers(0, 2))],
             timers=tuple(timer(n, data.draw(moments)) for n in range(data.draw(st.integers(0, 2)))),
             activities=tuple(
@@ -178,7 +187,9 @@ class Comparison(RuleBasedStateMachine):
         if self._tasks:
             key = data.draw(st.sampled_from(sorted(self._tasks)))
             result = CommitActivity(task=key, result=message("result"))
-            self._apply(room, data.draw(st.sampled_from([result, result, ReleaseActivity(task=key)])))
+            self._apply(
+                room, data.draw(st.sampled_from([result, result, ReleaseActivity(task=key)]))
+            )
 
     @rule(key=keys, not_before=st.none() | moments, parks=st.booleans(), room=rooms)
     def give_back(
@@ -190,8 +201,9 @@ class Comparison(RuleBasedStateMachine):
 
     @rule(key=keys, force=st.booleans())
     def purge(self, key: InstanceKey, *, force: bool) -> None:
-        """Purge an instance."""
+        """Purge an instance, and create it anew."""
         self._apply(Room(), PurgeInstance(key=key, force=force))
+        self._apply(Room(), self._creation(key))
 
     @rule(room=rooms)
     def repeat(self, room: Room) -> None:
@@ -238,9 +250,7 @@ class Comparison(RuleBasedStateMachine):
     def _register(self) -> None:
         self._session = SessionId(f"session {next(self._count)}")
         life = timedelta(days=365)
-        session = Session(
-            session_id=self._session, app_id=APP, time_to_live=life, holder="model"
-        )
+        session = Session(session_id=self._session, app_id=APP, time_to_live=life, holder="model")
         self._both(lambda backend: backend.register(session))
 
     def _apply(self, room: Room, *operations: Operation) -> None:
@@ -264,9 +274,7 @@ class Comparison(RuleBasedStateMachine):
             view.record.key: view.record.revision for view in views[0] if view is not None
         }
 
-    def _learn(
-        self, claimed: Sequence[ClaimedInstance], tasks: Sequence[ActivityTask]
-    ) -> None:
+    def _learn(self, claimed: Sequence[ClaimedInstance], tasks: Sequence[ActivityTask]) -> None:
         self._claimed.update({one.record.key: one for one in claimed})
         self._tasks.update({one.key: one for one in tasks})
 

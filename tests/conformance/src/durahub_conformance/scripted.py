@@ -19,7 +19,7 @@ from durahub_conformance.values import APP
 
 Events = Sequence[pb.HistoryEvent]
 Workflow = Callable[[Events], Sequence[pb.WorkflowAction]]
-"""Returns everything that the workflow asks for in the light of its history; what is asked for is not repeated."""
+"""Returns all that a workflow asks for in the light of its history, also what it has asked for before."""
 
 STOP_S = 2.0
 

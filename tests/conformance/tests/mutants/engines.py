@@ -7,10 +7,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from durahub.backend import Deliver
 from durahub.testing.memory_apply import Batch
 from durahub.testing.memory_store import MemoryStore
 from durahub.types import RuntimeStatus
 
+from ..memory_harness import TestedMemoryBackend  # noqa: TID252 - the tests of the kit
 from .registry import mutant
 
 
@@ -38,8 +40,15 @@ def the_dead_keep_everything(original: Any, store: MemoryStore, session_id: Any)
     store.sessions[session_id].alive = False
 
 
-@mutant(Batch, "deliver", "MOD-01")
-def expediting_forgets_the_last_message(original: Any, batch: Batch, operation: Any) -> Any:
-    if operation.expedite:
-        operation = replace(operation, messages=operation.messages[:-1])
-    return original(batch, operation)
+@mutant(TestedMemoryBackend, "apply", "MOD-01")
+async def expediting_forgets_the_last_message(
+    original: Any, backend: Any, session_id: Any, operations: Any, *room: Any
+) -> Any:
+    # Not in the reference backend, or both would forget it.
+    cut = [
+        replace(one, messages=one.messages[:-1])
+        if isinstance(one, Deliver) and one.expedite
+        else one
+        for one in operations
+    ]
+    return await original(backend, session_id, cut, *room)

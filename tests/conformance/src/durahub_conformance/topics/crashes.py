@@ -28,7 +28,7 @@ INSTANCES = 40
 
 async def some_moment() -> None:
     """Let some of the child's next steps happen; anywhere in them it is killed."""
-    await asyncio.sleep(random.uniform(0, LONGEST_S))  # noqa: S311 - not a secret
+    await asyncio.sleep(random.uniform(0, LONGEST_S))
 
 
 class CrashRequirements:
@@ -64,7 +64,7 @@ class CrashRequirements:
 
     @requirement("CRA-02", needs="durable")
     async def test_killed_process_loses_what_it_owned(self, hub: Hub) -> None:
-        """What a killed process owned is claimed by another one after fencing, whole; the dead write nothing."""
+        """What a killed process owned is claimed whole by another one that fenced it; the dead write nothing."""
         claimed = await hub.owned("one")
         await hub.do(turn(claimed, consumed=(), activities=(task(claimed, 1),)))
         await hub.create("two")
