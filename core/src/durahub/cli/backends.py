@@ -17,6 +17,7 @@ from durahub.edition import (
     Refusal,
     Verdict,
     admit,
+    count_decisions,
     scan,
     take_inventory,
 )
@@ -33,7 +34,8 @@ def backends_group(edition: Edition) -> click.Group:
 
         A build has a fixed list of backends. Installing a package never adds one, and nothing in a
         configuration file or the environment does: spec.workflow.backendType only selects from the
-        list. These commands read installation metadata and import no backend.
+        list. These commands read what is installed and import no backend, except for
+        `show --load`.
         """
 
     @backends.command("list")
@@ -77,6 +79,7 @@ def _document(
         "backends": [_backend(entry) for entry in inventory],
     }
     if show_all:
+        document["decisions"] = count_decisions(verdicts)
         document["refused"] = [_refused(v, v.refusal) for v in verdicts if v.refusal is not None]
     return document
 

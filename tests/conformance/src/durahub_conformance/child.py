@@ -1,6 +1,6 @@
 """A process that uses the store of a test, to be killed by it.
 
-The test starts it with `start_child`, reads what it says, and ends it with SIGKILL at any moment.
+The test starts it with `running_child`, reads what it says, and ends it with SIGKILL at any moment.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import asyncio
 import json
 import pickle
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from durahub.backend import Room, Session
@@ -47,24 +48,35 @@ class Child:
 
     async def until_end(self) -> None:
         """Take in everything that it writes, and wait for its end."""
-        while await self.next_line():
-            pass
-        await self._process.wait()
+        rest, _ = await self._process.communicate()
+        self.said += rest.decode().splitlines()
 
 
-async def start_child(script: str, harness: Harness, session: Session) -> Child:
-    """Start a process that runs one of the scripts below on a harness' store, in a session of its own."""
+@asynccontextmanager
+async def running_child(script: str, harness: Harness, session: Session) -> AsyncIterator[Child]:
+    """Run one of the scripts below on a harness' store, in a process of its own; it never outlives this.
+
+    Args:
+        script: Its name.
+        harness: Goes to the process.
+        session: Not registered; for the process to use.
+    """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", __name__, script),
+        *(sys.executable, "-c", f"from {__name__} import main; main()", script),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    assert process.stdin is not None
-    # The harness' class is found where this process has found it.
-    process.stdin.write(json.dumps(sys.path).encode() + b"\n")
-    process.stdin.write(pickle.dumps((harness, session)))
-    process.stdin.close()
-    return Child(process)
+    try:
+        assert process.stdin is not None
+        # The harness' class is found where this process has found it.
+        process.stdin.write(json.dumps(sys.path).encode() + b"\n")
+        process.stdin.write(pickle.dumps((harness, session)))
+        process.stdin.close()
+        yield Child(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
 
 
 def say(what: object) -> None:
@@ -158,7 +170,3 @@ def main() -> None:
     sys.path[:] = json.loads(sys.stdin.buffer.readline())
     told: Any = pickle.load(sys.stdin.buffer)
     asyncio.run(SCRIPTS[sys.argv[1]](*told))
-
-
-if __name__ == "__main__":
-    main()

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from operator import methodcaller
 from typing import Any, TypeVar
 
 from durahub.backend import (
@@ -186,10 +187,10 @@ class Comparison(RuleBasedStateMachine):
         """Give the result of an activity task, or give the task back."""
         if self._tasks:
             key = data.draw(st.sampled_from(sorted(self._tasks)))
-            result = CommitActivity(task=key, result=message("result"))
-            self._apply(
-                room, data.draw(st.sampled_from([result, result, ReleaseActivity(task=key)]))
-            )
+            done: Operation = CommitActivity(task=key, result=message("result"))
+            if data.draw(st.sampled_from([True, False, False])):
+                done = ReleaseActivity(task=key)
+            self._apply(room, done)
 
     @rule(key=keys, not_before=st.none() | moments, parks=st.booleans(), room=rooms)
     def give_back(
@@ -197,7 +198,8 @@ class Comparison(RuleBasedStateMachine):
     ) -> None:
         """Release or park an instance, whether it is owned or not."""
         park = ParkInstance(key=key, reason="why", updated_at=UPDATED_AT, history=(b"parked",))
-        self._apply(room, park if parks else ReleaseInstance(key=key, not_before=not_before))
+        release = ReleaseInstance(key=key, not_before=not_before)
+        self._apply(room, park if parks else release)
 
     @rule(key=keys, force=st.booleans())
     def purge(self, key: InstanceKey, *, force: bool) -> None:
@@ -265,10 +267,11 @@ class Comparison(RuleBasedStateMachine):
         _same(views)
         _same(self._both(lambda backend: backend.history(KEYS)))
         for app_id in (APP, OTHER_APP):
-            pages = self._both(lambda b, app=app_id: b.list_instances(InstanceQuery(app_id=app)))
+            listing = InstanceQuery(app_id=app_id)
+            pages = self._both(methodcaller("list_instances", listing))
             _same([{record.key: record for record in page.instances} for page in pages])
             query = EndedQuery(app_id=app_id, status=RuntimeStatus.COMPLETED)
-            ended = self._both(lambda b, q=query: b.list_ended(q))
+            ended = self._both(methodcaller("list_ended", query))
             _same([found.instances for found in ended])
         self._revisions = {
             view.record.key: view.record.revision for view in views[0] if view is not None

@@ -129,7 +129,9 @@ def sleep(number: int, events: Events, duration: timedelta) -> pb.WorkflowAction
 
 
 def ending(
-    number: int, result: str, status: pb.OrchestrationStatus = pb.ORCHESTRATION_STATUS_COMPLETED
+    number: int,
+    result: str,
+    status: pb.OrchestrationStatus.ValueType = pb.ORCHESTRATION_STATUS_COMPLETED,
 ) -> pb.WorkflowAction:
     """End the workflow."""
     action = pb.WorkflowAction(id=number)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from durahub.backend import Deliver
+from durahub.backend import CreateInstance
 from durahub.testing.memory_apply import Batch
 from durahub.testing.memory_store import MemoryStore
 from durahub.types import RuntimeStatus
@@ -41,14 +41,11 @@ def the_dead_keep_everything(original: Any, store: MemoryStore, session_id: Any)
 
 
 @mutant(TestedMemoryBackend, "apply", "MOD-01")
-async def expediting_forgets_the_last_message(
+async def creations_forget_the_version(
     original: Any, backend: Any, session_id: Any, operations: Any, *room: Any
 ) -> Any:
     # Not in the reference backend, or both would forget it.
     cut = [
-        replace(one, messages=one.messages[:-1])
-        if isinstance(one, Deliver) and one.expedite
-        else one
-        for one in operations
+        replace(one, version=None) if isinstance(one, CreateInstance) else one for one in operations
     ]
     return await original(backend, session_id, cut, *room)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import AsyncExitStack
 
 import pytest
 from durahub.backend import SchemaStatus
 from durahub.errors import SessionFencedError
 
-from durahub_conformance.child import start_child
+from durahub_conformance.child import running_child
 from durahub_conformance.hub import Hub
 from durahub_conformance.requirement import requirement
 from durahub_conformance.values import key, keys, task, texts, turn
@@ -42,11 +43,12 @@ class CrashRequirements:
         await hub.create("receiver")
         for _ in range(KILLS):
             await hub.backend.close()
-            child = await start_child("commit_turns", hub.harness, hub.new_session(mortal=True))
-            for _ in range(3):
-                assert await child.next_line()
-            await some_moment()
-            await child.kill()
+            mortal = hub.new_session(mortal=True)
+            async with running_child("commit_turns", hub.harness, mortal) as child:
+                for _ in range(3):
+                    assert await child.next_line()
+                await some_moment()
+                await child.kill()
             await hub.reopen()
             received = [text.decode() for text in await hub.probe.inbox(key("receiver"))][1:]
             for number in range(len(child.said) + 1):
@@ -64,15 +66,15 @@ class CrashRequirements:
 
     @requirement("CRA-02", needs="durable")
     async def test_killed_process_loses_what_it_owned(self, hub: Hub) -> None:
-        """What a killed process owned is claimed whole by another one that fenced it; the dead write nothing."""
+        """What a killed process owned is claimed whole by who fenced it, and the dead write nothing."""
         claimed = await hub.owned("one")
         await hub.do(turn(claimed, consumed=(), activities=(task(claimed, 1),)))
         await hub.create("two")
         await hub.backend.close()
         dead = hub.new_session(mortal=True)
-        child = await start_child("own_everything", hub.harness, dead)
-        assert await child.next_line() == "2 1"
-        await child.kill()
+        async with running_child("own_everything", hub.harness, dead) as child:
+            assert await child.next_line() == "2 1"
+            await child.kill()
         await hub.reopen()
         hub.session = await hub.fence(dead.session_id)
         found = {one.record.key: one for one in await hub.claim()}
@@ -87,10 +89,11 @@ class CrashRequirements:
         """After a process was killed while it created a task hub, the store opens and `create_hub` works."""
         for _ in range(KILLS):
             await hub.backend.close()
-            child = await start_child("create_and_delete", hub.harness, hub.new_session())
-            assert await child.next_line()
-            await some_moment()
-            await child.kill()
+            session = hub.new_session()
+            async with running_child("create_and_delete", hub.harness, session) as child:
+                assert await child.next_line()
+                await some_moment()
+                await child.kill()
             async with asyncio.timeout(PATIENCE_S):
                 await hub.reopen()
                 await hub.backend.create_hub()
@@ -105,10 +108,11 @@ class CrashRequirements:
         """A process that is killed in the middle of a call blocks no other one that uses the store."""
         await hub.create("receiver")
         for number in range(KILLS):
-            child = await start_child("commit_turns", hub.harness, hub.new_session(mortal=True))
-            assert await child.next_line()
-            await some_moment()
-            await child.kill()
+            mortal = hub.new_session(mortal=True)
+            async with running_child("commit_turns", hub.harness, mortal) as child:
+                assert await child.next_line()
+                await some_moment()
+                await child.kill()
             async with asyncio.timeout(PATIENCE_S):
                 await hub.create(f"after {number}")
             await hub.backend.delete_hub()
@@ -121,12 +125,16 @@ class CrashRequirements:
         """Of several processes that claim at the same time, no two get the same instance, and none is left."""
         ids = [f"one {number}" for number in range(INSTANCES)]
         await hub.create(*ids)
-        children = [
-            await start_child("finish_all", hub.harness, hub.new_session()) for _ in range(3)
-        ]
-        for child in children:
-            assert await child.next_line() == "ready"
-        await asyncio.gather(*(child.until_end() for child in children))
+        async with AsyncExitStack() as stack:
+            children = [
+                await stack.enter_async_context(
+                    running_child("finish_all", hub.harness, hub.new_session())
+                )
+                for _ in range(3)
+            ]
+            for child in children:
+                assert await child.next_line() == "ready"
+            await asyncio.gather(*(child.until_end() for child in children))
         claimed = [line for child in children for line in child.said if line != "ready"]
         assert sorted(claimed) == sorted(ids)
         assert keys(await hub.claim()) == []

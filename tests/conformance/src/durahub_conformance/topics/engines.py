@@ -11,7 +11,7 @@ from durahub.protocol import messages as pb
 from google.protobuf.wrappers_pb2 import StringValue
 
 from durahub_conformance import scripted
-from durahub_conformance.child import start_child
+from durahub_conformance.child import running_child
 from durahub_conformance.hub import Hub
 from durahub_conformance.requirement import requirement
 
@@ -141,10 +141,10 @@ class EngineRequirements:
     async def test_workflows_complete_after_their_sidecar_was_killed(self, hub: Hub) -> None:
         """After a process with an engine was killed, another one completes its workflows."""
         await hub.backend.close()
-        child = await start_child("run_orders", hub.harness, hub.new_session())
-        for _ in range(2 * FLOWS):
-            assert await child.next_line()
-        await child.kill()
+        async with running_child("run_orders", hub.harness, hub.new_session()) as child:
+            for _ in range(2 * FLOWS):
+                assert await child.next_line()
+            await child.kill()
         names = [f"order {number}" for number in range(FLOWS)]
         again: list[str] = []
         async with (
