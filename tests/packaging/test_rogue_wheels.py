@@ -239,7 +239,7 @@ def test_load_genuine_backend_with_an_altered_file_is_refused(
     text = altered.read_text()
     # Not written through: installers may link files to their cache.
     altered.unlink()
-    altered.write_text(f"open({str(marker)!r}, 'w').close()\n{text}")
+    altered.write_text(f"{text}\nopen({str(marker)!r}, 'w').close()\n")
     name, message = environment.probe("sqlite")["error"]
     assert name == "BackendNotAdmittedError"
     assert "durahub_sqlite/settings.py is not what was installed" in message

@@ -23,13 +23,13 @@ ACME = Edition(
     ),
 )
 PLUGIN = """
-from durahub.testing.plugin import durahub_backend as memory
+from durahub.testing import plugin
 from dataclasses import replace
 from durahub.plugin import hookimpl
 
 @hookimpl
 def durahub_backend():
-    return replace(memory(), name="acme")
+    return replace(plugin.durahub_backend(), name="acme")
 """
 
 
@@ -60,7 +60,8 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(backends_group(ACME), list(arguments))
 
 
-def test_show_tells_what_is_allowed_installed_and_decided_without_an_import(package: Path) -> None:
+@pytest.mark.usefixtures("package")
+def test_show_tells_what_is_allowed_installed_and_decided_without_an_import() -> None:
     shown = json.loads(run("show", "acme", "--json").output)
     assert shown["allowed"]["module"] == "acme_durahub.plugin"
     (installed,) = shown["installed"]
@@ -71,7 +72,8 @@ def test_show_tells_what_is_allowed_installed_and_decided_without_an_import(pack
     assert "acme_durahub" not in sys.modules
 
 
-def test_show_load_tells_what_the_plugin_provides(package: Path) -> None:
+@pytest.mark.usefixtures("package")
+def test_show_load_tells_what_the_plugin_provides() -> None:
     (installed,) = json.loads(run("show", "acme", "--load", "--json").output)["installed"]
     assert installed["provides"]["contract"] == "1.0"
     assert installed["provides"]["capabilities"]["limits"] == {"level": "native", "reason": ""}
@@ -109,7 +111,8 @@ def test_verify_accepts_what_was_locked_until_a_byte_changes(package: Path, tmp_
     assert "acme_durahub" not in sys.modules
 
 
-def test_verify_misses_what_was_locked_and_is_gone(package: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("package")
+def test_verify_misses_what_was_locked_and_is_gone(tmp_path: Path) -> None:
     file = str(tmp_path / "lock")
     run("lock", "--file", file)
     (tmp_path / "acme_durahub-1.0.dist-info" / "entry_points.txt").unlink()

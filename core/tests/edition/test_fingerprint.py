@@ -65,7 +65,8 @@ def refusal(lock: BackendLock | None = None) -> tuple[Reason, str] | None:
     return found.reason, found.why
 
 
-def test_files_as_installed_have_no_faults(package: Path) -> None:
+@pytest.mark.usefixtures("package")
+def test_files_as_installed_have_no_faults() -> None:
     found = take_fingerprint(candidate())
     assert found.faults == ()
     assert found.files == 2
@@ -108,13 +109,15 @@ def test_code_without_a_recorded_hash_is_refused(site: Site) -> None:
     )
 
 
-def test_lock_admits_what_it_was_made_of(package: Path) -> None:
+@pytest.mark.usefixtures("package")
+def test_lock_admits_what_it_was_made_of() -> None:
     lock = make_lock("acme", admit(ACME, scan()))
     assert set(lock.backends) == {"acme"}
     assert refusal(lock) is None
 
 
-def test_lock_refuses_another_version_other_files_and_what_it_does_not_name(package: Path) -> None:
+@pytest.mark.usefixtures("package")
+def test_lock_refuses_another_version_other_files_and_what_it_does_not_name() -> None:
     here = make_lock("acme", admit(ACME, scan())).backends["acme"]
     older = LockedBackend(distribution="acme-durahub", version="0.9", digest=here.digest)
     other = LockedBackend(distribution="acme-durahub", version="1.0", digest="sha256:0")
@@ -127,14 +130,16 @@ def test_lock_refuses_another_version_other_files_and_what_it_does_not_name(pack
         assert refusal(lock) == (Reason.NOT_AS_LOCKED, why)
 
 
-def test_lock_comes_back_as_it_was_written(package: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("package")
+def test_lock_comes_back_as_it_was_written(tmp_path: Path) -> None:
     lock = make_lock("acme", admit(ACME, scan()))
     (tmp_path / "lock").write_text(lock.to_json())
     assert read_lock(tmp_path / "lock") == lock
 
 
+@pytest.mark.usefixtures("package")
 def test_process_is_held_to_the_lock_that_the_environment_names(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert find_lock() is None
     lock = BackendLock(edition="acme", backends={})

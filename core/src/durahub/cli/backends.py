@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from durahub.cli.backend_files import lock_command, show_command, verify_command
 from durahub.edition import (
     Edition,
     InventoryEntry,
@@ -64,6 +65,8 @@ def backends_group(edition: Edition) -> click.Group:
         else:
             _print_tables(edition, inventory, verdicts, show_all=show_all)
 
+    for command in (show_command(edition), lock_command(edition), verify_command(edition)):
+        backends.add_command(command)
     return backends
 
 
