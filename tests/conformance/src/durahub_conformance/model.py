@@ -1,7 +1,7 @@
 """A hypothesis state machine that does the same to a backend and to the reference backend.
 
-It compares every answer, except for what the two may choose by themselves: the store's clock, and the order
-of what is equally due.
+It compares every answer, except for what the two may choose by themselves: the store's clock, the ids of
+messages, and the order of what is equally due.
 """
 
 from __future__ import annotations
@@ -108,10 +108,10 @@ class Comparison(RuleBasedStateMachine):
         self._time = ManualClock()
         self._backends: list[Backend] = [self._harness.backend(), MemoryBackend(MemorySettings())]
         self._session = SessionId("")
-        self._claimed: dict[InstanceKey, ClaimedInstance] = {}
+        self._claimed: dict[InstanceKey, list[ClaimedInstance]] = {}
         self._tasks: dict[TaskKey, ActivityTask] = {}
         self._revisions: dict[InstanceKey, int] = {}
-        self._last: tuple[Operation, ...] = ()
+        self._last: list[Sequence[Operation]] = [(), ()]
         self._count = itertools.count(1)
 
     def make_harness(self) -> Harness:
@@ -126,7 +126,7 @@ class Comparison(RuleBasedStateMachine):
             self._run(backend.open(given))
         self._both(lambda backend: backend.create_hub())
         self._register()
-        self._apply(Room(), *map(self._creation, KEYS))
+        self._apply(Room(), *(self._creation(key, version="v", input="in") for key in KEYS))
 
     def teardown(self) -> None:
         """Close both."""
@@ -137,11 +137,25 @@ class Comparison(RuleBasedStateMachine):
 
     # What is done
 
-    @rule(key=keys, text=maybe, not_before=st.none() | st.none() | moments, room=rooms)
+    @rule(
+        key=keys,
+        text=maybe,
+        not_before=st.none() | st.none() | moments,
+        purges=st.booleans(),
+        room=rooms,
+    )
     def create(
-        self, key: InstanceKey, text: str | None, not_before: datetime | None, room: Room
+        self,
+        key: InstanceKey,
+        text: str | None,
+        not_before: datetime | None,
+        *,
+        purges: bool,
+        room: Room,
     ) -> None:
-        """Create an instance, in place of an ended one if there is one."""
+        """Create an instance, in place of an ended or purged one or of none."""
+        if purges:
+            self._apply(Room(), PurgeInstance(key=key, force=True))
         self._apply(room, self._creation(key, input=text, version=text, not_before=not_before))
 
     @rule(deliveries=st.lists(deliveries, min_size=1, max_size=3), room=rooms)
@@ -156,7 +170,9 @@ class Comparison(RuleBasedStateMachine):
             self.claim()
         if not self._claimed:
             return
-        claimed = self._claimed[data.draw(st.sampled_from(sorted(self._claimed)))]
+        both = self._claimed[data.draw(st.sampled_from(sorted(self._claimed)))]
+        claimed = both[0]
+        taken = [data.draw(st.booleans()) for _ in claimed.messages]
         ends, anew = data.draw(st.sampled_from([(False, False), (True, False), (False, True)]))
         child = data.draw(st.none() | keys.filter(lambda key: key != claimed.record.key))
         commit = turn(
@@ -165,7 +181,6 @@ class Comparison(RuleBasedStateMachine):
             completed_at=UPDATED_AT + timedelta(seconds=next(self._count)) if ends else None,
             output=data.draw(maybe),
             custom_status=data.draw(maybe),
-            consumed=tuple(one.message_id for one in claimed.messages if data.draw(st.booleans())),
             history=() if anew else (b"1", b"2")[: data.draw(st.integers(0, 2))],
             timers=tuple(timer(n, data.draw(moments)) for n in range(data.draw(st.integers(0, 2)))),
             activities=tuple(
@@ -180,7 +195,7 @@ class Comparison(RuleBasedStateMachine):
             if anew
             else None,
         )
-        self._apply(room, commit)
+        self._apply_each(room, [(replace(commit, consumed=_ids(one, taken)),) for one in both])
 
     @rule(data=st.data(), room=rooms)
     def finish_activity(self, data: st.DataObject, room: Room) -> None:
@@ -201,16 +216,15 @@ class Comparison(RuleBasedStateMachine):
         release = ReleaseInstance(key=key, not_before=not_before)
         self._apply(room, park if parks else release)
 
-    @rule(key=keys, force=st.booleans())
-    def purge(self, key: InstanceKey, *, force: bool) -> None:
-        """Purge an instance, and create it anew."""
-        self._apply(Room(), PurgeInstance(key=key, force=force))
-        self._apply(Room(), self._creation(key))
+    @rule(key=keys)
+    def purge(self, key: InstanceKey) -> None:
+        """Purge an instance if it has ended."""
+        self._apply(Room(), PurgeInstance(key=key))
 
     @rule(room=rooms)
     def repeat(self, room: Room) -> None:
         """Do the last thing again, as after an answer that never came."""
-        self._apply(room, *self._last)
+        self._apply_each(room, self._last)
 
     @rule()
     def claim(self) -> None:
@@ -219,7 +233,7 @@ class Comparison(RuleBasedStateMachine):
         _same([_sorted(one.instances) for one in claims])
         tasks = self._both(lambda backend: backend.claim_activities(self._session, 100))
         _same([list(one) for one in tasks])
-        self._learn(claims[0].instances, tasks[0])
+        self._learn([one.instances for one in claims], tasks[0])
 
     @rule(kept=st.sets(keys))
     def release_except(self, kept: set[InstanceKey]) -> None:
@@ -234,7 +248,7 @@ class Comparison(RuleBasedStateMachine):
         self._register()
         for backend in self._backends:
             try:
-                self._run(backend.apply(ended, self._last))
+                self._run(backend.apply(ended, ()))
             except SessionFencedError:
                 continue
             raise AssertionError(f"an ended session may write to {backend.describe()}")
@@ -256,10 +270,14 @@ class Comparison(RuleBasedStateMachine):
         self._both(lambda backend: backend.register(session))
 
     def _apply(self, room: Room, *operations: Operation) -> None:
-        outcomes = self._both(lambda backend: backend.apply(self._session, operations, room))
+        self._apply_each(room, [operations, operations])
+
+    def _apply_each(self, room: Room, batches: list[Sequence[Operation]]) -> None:
+        waiting = iter(batches)
+        outcomes = self._both(lambda backend: backend.apply(self._session, next(waiting), room))
         _same([_outcome(one) for one in outcomes])
-        self._last = operations
-        self._learn(outcomes[0].instances, outcomes[0].activities)
+        self._last = batches
+        self._learn([one.instances for one in outcomes], outcomes[0].activities)
         self._look()
 
     def _look(self) -> None:
@@ -277,8 +295,11 @@ class Comparison(RuleBasedStateMachine):
             view.record.key: view.record.revision for view in views[0] if view is not None
         }
 
-    def _learn(self, claimed: Sequence[ClaimedInstance], tasks: Sequence[ActivityTask]) -> None:
-        self._claimed.update({one.record.key: one for one in claimed})
+    def _learn(
+        self, claimed: Sequence[Sequence[ClaimedInstance]], tasks: Sequence[ActivityTask]
+    ) -> None:
+        found = [{one.record.key: one for one in each} for each in claimed]
+        self._claimed.update({key: [each[key] for each in found] for key in found[0]})
         self._tasks.update({one.key: one for one in tasks})
 
     def _creation(self, key: InstanceKey, **fields: Any) -> CreateInstance:
@@ -314,9 +335,14 @@ def _outcome(applied: Applied) -> tuple[object, ...]:
     return applied.results, _sorted(applied.instances), tasks
 
 
-def _sorted(claimed: Sequence[ClaimedInstance]) -> list[ClaimedInstance]:
-    timeless = [
-        replace(one, messages=tuple(replace(m, accepted_at=PAST) for m in one.messages))
-        for one in claimed
+def _sorted(claimed: Sequence[ClaimedInstance]) -> list[tuple[object, ...]]:
+    """Return what was claimed, with the messages in their order and without their ids and times."""
+    ordered = sorted(claimed, key=lambda one: one.record.key)
+    return [
+        (one.record, [stored.message for stored in one.messages], one.timers) for one in ordered
     ]
-    return sorted(timeless, key=lambda one: one.record.key)
+
+
+def _ids(claimed: ClaimedInstance, taken: Sequence[bool]) -> tuple[int, ...]:
+    pairs = zip(claimed.messages, taken, strict=True)
+    return tuple(stored.message_id for stored, is_taken in pairs if is_taken)
