@@ -142,8 +142,8 @@ class EngineRequirements:
         """After a process with an engine was killed, another one completes its workflows."""
         await hub.backend.close()
         async with running_child("run_orders", hub.harness, hub.new_session()) as child:
-            for _ in range(2 * FLOWS):
-                assert await child.next_line()
+            # The last one has hardly begun then.
+            assert await child.next_line() == "started"
             await child.kill()
         names = [f"order {number}" for number in range(FLOWS)]
         again: list[str] = []
