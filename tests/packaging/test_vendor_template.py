@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.processes import Child, LogBook, wait_until
 from tests.packaging.conftest import ROOT, Environment, make_environment, run
 
-TESTS_S = 180
+TESTS_S = 300
 
 
 @dataclass(frozen=True)
