@@ -41,12 +41,17 @@ print(json.dumps(report))
 """
 
 
-def run(command: Sequence[str | Path], **changes: str) -> str:
+def run(command: Sequence[str | Path], *, timeout_s: float = 60, **changes: str) -> str:
     """Run a program and return what it prints; fail with what it says."""
     # The test run's own variables must not reach into the other environment.
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
     result = subprocess.run(
-        command, env=environ | changes, capture_output=True, text=True, check=False, timeout=60
+        command,
+        env=environ | changes,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout_s,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
@@ -137,8 +142,14 @@ def third_party(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def environment(tmp_path: Path, wheels: dict[str, Path], third_party: Path) -> Environment:
     """Return an environment with the built core and third-party packages, and no backend."""
-    made = Environment(tmp_path / "venv")
+    made = make_environment(tmp_path / "venv", third_party)
+    made.install(wheels["core"])
+    return made
+
+
+def make_environment(root: Path, third_party: Path) -> Environment:
+    """Create an environment with third-party packages, of the exact versions of this one."""
+    made = Environment(root)
     run([sys.executable, "-m", "uv", "venv", "--quiet", "--python", sys.executable, made.root])
     (made.site_packages / "third_party.pth").write_text(f"{third_party}\n")
-    made.install(wheels["core"])
     return made

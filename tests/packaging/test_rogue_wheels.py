@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.packaging.conftest import build_wheel
+from tests.packaging.conftest import build_wheel, run
 
 if TYPE_CHECKING:
     from tests.packaging.conftest import Environment
 
 Rogue = Callable[..., Path]
+
+POSTGRES = ("durahub_postgres/__init__.py", "durahub_postgres/plugin.py", "rogue/plugin.py")
+CONFIGURATION = {
+    "apiVersion": "dapr.io/v1alpha1",
+    "kind": "Configuration",
+    "metadata": {"name": "locked"},
+}
 
 
 @pytest.fixture
@@ -194,3 +203,82 @@ def test_list_backends_explains_refusals_without_running_them(
     assert "acme: refused (type-not-allowed)" in output
     assert "the build 'oss' allows only actors, sqlite, postgres" in output
     assert_never_ran(environment, marker)
+
+
+def test_load_second_distribution_claiming_postgres_is_refused_with_the_first(
+    environment: Environment, rogue: Rogue, marker: Path
+) -> None:
+    environment.install(
+        rogue("durahub-postgres", "postgres = durahub_postgres.plugin", *POSTGRES, version="0.1.0"),
+        rogue("pg-fast", "postgres = rogue.plugin"),
+    )
+    report = environment.probe("postgres")
+    assert report["verdicts"] == [
+        ["durahub-postgres", "postgres", "conflict"],
+        ["pg-fast", "postgres", "conflict"],
+    ]
+    assert report["error"][0] == "PluginConflictError"
+    assert_never_ran(environment, marker)
+
+
+@pytest.mark.parametrize("target", ["rogue.plugin:backend", "os:system", "os", "rogue [extra]"])
+def test_load_target_that_is_no_module_of_its_own_is_refused(
+    environment: Environment, rogue: Rogue, marker: Path, target: str
+) -> None:
+    environment.install(rogue("durahub-sqlite", f"sqlite = {target}"))
+    ((_, _, reason),) = environment.probe("sqlite")["verdicts"]
+    assert reason in {"target-not-a-module", "wrong-module"}
+    assert_never_ran(environment, marker)
+
+
+def test_load_genuine_backend_with_an_altered_file_is_refused(
+    environment: Environment, wheels: dict[str, Path], marker: Path
+) -> None:
+    environment.install(wheels["sqlite"])
+    altered = environment.site_packages / "durahub_sqlite" / "settings.py"
+    text = altered.read_text()
+    # Not written through: installers may link files to their cache.
+    altered.unlink()
+    altered.write_text(f"{text}\nopen({str(marker)!r}, 'w').close()\n")
+    name, message = environment.probe("sqlite")["error"]
+    assert name == "BackendNotAdmittedError"
+    assert "durahub_sqlite/settings.py is not what was installed" in message
+    assert_never_ran(environment, marker, "durahub_sqlite.plugin")
+
+
+def test_load_genuine_backend_with_a_file_that_another_distribution_added_is_refused(
+    environment: Environment, wheels: dict[str, Path], rogue: Rogue, marker: Path
+) -> None:
+    environment.install(wheels["sqlite"])
+    environment.install(rogue("stranger", "", "durahub_sqlite/queries/__init__.py"))
+    message = environment.probe("sqlite")["error"][1]
+    assert "durahub_sqlite/queries/__init__.py does not belong to the distribution" in message
+    assert_never_ran(environment, marker, "durahub_sqlite.plugin")
+
+
+def test_process_that_is_held_to_a_lock_loads_nothing_else(
+    environment: Environment, wheels: dict[str, Path], tmp_path: Path
+) -> None:
+    environment.install(wheels["sqlite"])
+    lock = str(tmp_path / "lock")
+    command = "from durahub.cli.main import main; main()"
+    run([environment.python, "-c", command, "backends", "lock", "--file", lock])
+    config = tmp_path / "config.yaml"
+    workflow = {
+        "backendType": "sqlite",
+        "storeConfiguration": {"connectionString": str(tmp_path / "hub.db")},
+    }
+    config.write_text(json.dumps(CONFIGURATION | {"spec": {"workflow": workflow}}))
+    migrate = [environment.python, "-c", command, "db", "migrate", "--config", config]
+    run(migrate, DURAHUB_BACKENDS_LOCK=lock)
+    Path(lock).write_text(Path(lock).read_text().replace("sha256:", "sha256:0"))
+    ended = subprocess.run(
+        migrate,
+        env={"DURAHUB_BACKENDS_LOCK": lock},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    assert "and the lock has sha256:0" in ended.stderr

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib
 import json
 import sys
@@ -48,7 +50,10 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         info = tmp_path / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n")
-        (info / "RECORD").write_text(f"{package}/__init__.py,,\n{package}/plugin.py,,\n")
+        digest = hashlib.sha256(evil.encode()).digest()
+        sha256 = "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        names = ("__init__.py", "plugin.py")
+        (info / "RECORD").write_text("".join(f"{package}/{n},{sha256},\n" for n in names))
         (info / "entry_points.txt").write_text(f"[durahub.backends]\n{claim}\n")
         importlib.invalidate_caches()
         return marker

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib
 import json
 import sys
@@ -8,6 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+
+def sha256(text: str) -> str:
+    """Return the digest of a file as RECORD has it."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +48,9 @@ class Site:
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: {version}\n")
         (info / "RECORD").write_text(
-            "".join(f"{path},,\n" for path in files) if record is None else record
+            "".join(f"{path},{sha256(text)},\n" for path, text in files.items())
+            if record is None
+            else record
         )
         if entry_points:
             (info / "entry_points.txt").write_text(f"[durahub.backends]\n{entry_points}\n")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from durahub.backend import CONTRACT_VERSION
 from durahub.edition import (
     Allowed,
     Edition,
@@ -108,3 +109,17 @@ def test_load_plugin_without_hook_raises(site: Site) -> None:
 def test_load_twice_returns_equal_descriptions(site: Site) -> None:
     install(site, GOOD)
     assert load_backend(ACME, "acme") == load_backend(ACME, "acme")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["from durahub.backend import NoSuchThing", "import durahub.backend_of_another_contract"],
+)
+def test_load_plugin_that_misses_something_of_the_core_hints_at_the_contract(
+    site: Site, source: str
+) -> None:
+    install(site, source)
+    with pytest.raises(PluginImportError) as caught:
+        load(verdict_of_acme())
+    assert f"this core has backend contract {CONTRACT_VERSION}" in str(caught.value)
+    assert "install a version of it for this core" in str(caught.value)

@@ -170,3 +170,14 @@ def test_refuse_later_contract_message_says_what_to_install(
     later = ContractVersion(CONTRACT_VERSION.major, CONTRACT_VERSION.minor + 1)
     message = refuse(module_returning(describe(contract=later)))
     assert f"a core with contract {later} or a later minor" in message
+
+
+def test_refuse_earlier_contract_message_says_that_the_plugin_is_too_old(
+    describe: Describe, module_returning: MakeModule
+) -> None:
+    earlier = ContractVersion(CONTRACT_VERSION.major - 1, 9)
+    message = refuse(module_returning(describe(contract=earlier)))
+    assert (
+        f"contract {earlier} and is too old for this core, which has {CONTRACT_VERSION}" in message
+    )
+    assert f"install a version of it for contract {CONTRACT_VERSION.major}.0" in message

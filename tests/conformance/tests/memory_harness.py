@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from durahub.backend import (
     NATIVE,
+    Applied,
     Backend,
     Capabilities,
     Heartbeat,
@@ -43,6 +45,13 @@ class MemoryProbe(Probe):
         del self._store.instances[key].history[0]
 
 
+class TestedMemoryBackend(MemoryBackend):
+    """The backend under test where the reference backend is compared with itself."""
+
+    async def apply(self, *args: Any) -> Applied:
+        return await super().apply(*args)
+
+
 class MemoryHarness(Harness):
     settings = MemorySettings()
 
@@ -52,7 +61,7 @@ class MemoryHarness(Harness):
         self.store = MemoryStore()
 
     def backend(self) -> Backend:
-        return MemoryBackend(self.settings, self.store)
+        return TestedMemoryBackend(self.settings, self.store)
 
     @property
     def probe(self) -> Probe:

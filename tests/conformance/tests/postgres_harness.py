@@ -70,17 +70,19 @@ class PostgresHarness(Harness):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
         self._schema = f"kit_{uuid.uuid4().hex}"
+        # Of its own, because child processes get the attributes and not the class's.
+        self._url = self.url
 
     def backend(self) -> Backend:
         return PostgresBackend(
             PostgresSettings.model_validate(
-                {"connectionString": self.url, "schema": self._schema, "poolSize": 5}
+                {"connectionString": self._url, "schema": self._schema, "poolSize": 5}
             )
         )
 
     @property
     def probe(self) -> Probe:
-        return PostgresProbe(self.url, self._schema)
+        return PostgresProbe(self._url, self._schema)
 
     @property
     def moment(self) -> timedelta:
@@ -88,7 +90,7 @@ class PostgresHarness(Harness):
         return timedelta(seconds=0.6)
 
     async def dispose(self) -> None:
-        connection = await asyncpg.connect(self.url)
+        connection = await asyncpg.connect(self._url)
         try:
             await connection.execute(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
         finally:

@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from durahub_conformance import BackendConformance
+from durahub_conformance import BackendConformance, Harness
 from durahub_conformance.hub import open_hub
 from durahub_conformance.requirement import Requirement
 
+from .file_harness import FileHarness
 from .memory_harness import (
     DurableMemoryHarness,
     ExclusiveMemoryHarness,
     MemoryHarness,
     UnlimitedMemoryHarness,
 )
+
+KILLS = ("CrashRequirements", "EngineRequirements")
+"""The classes whose tests have child processes."""
 
 PATIENCE_S = 20.0
 """How long a mutant may hang before that counts as noticed."""
@@ -37,8 +41,10 @@ async def holds(requirement: Requirement, directory: Path) -> bool:
     return True
 
 
-def _harness(requirement: Requirement, directory: Path) -> MemoryHarness:
+def _harness(requirement: Requirement, directory: Path) -> Harness:
     """Return the variant of the reference backend to which the law applies."""
+    if "durable" in requirement.needs and requirement.test.__qualname__.startswith(KILLS):
+        return FileHarness(directory)
     if "durable" in requirement.needs:
         return DurableMemoryHarness(directory)
     if requirement.without == "limits":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from durahub.backend import NATIVE, Capabilities, Support, SupportLevel
 from durahub_conformance import BackendConformance, requirements
@@ -76,3 +78,15 @@ def test_requirement_is_not_asked_of_a_backend_that_lacks_one_of_its_capabilitie
     for name in law.needs:
         assert law.obstacle(Capabilities(**{**given, name: lacking})) == f"not {name}: one process"
     assert law.obstacle(Capabilities(**{**given, "hints": lacking})) is None
+
+
+async def test_requirement_test_that_hangs_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_something_new() -> None:
+        """Some law."""
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("durahub_conformance.requirement.REGISTRY", {})
+    monkeypatch.setattr("durahub_conformance.requirement.LONGEST_S", 0.01)
+    bounded = requirement("NEW-01")(test_something_new)
+    with pytest.raises(TimeoutError):
+        await bounded()

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from durahub_conformance import BackendConformance
 
+from .file_harness import FileHarness
 from .memory_harness import (
-    DurableMemoryHarness,
     ExclusiveMemoryHarness,
     MemoryHarness,
     UnlimitedMemoryHarness,
@@ -18,8 +18,8 @@ class TestExclusiveMemory(BackendConformance):
     harness = ExclusiveMemoryHarness
 
 
-class TestDurableMemory(BackendConformance):
-    harness = DurableMemoryHarness
+class TestFile(BackendConformance):
+    harness = FileHarness
 
 
 class TestUnlimitedMemory(BackendConformance):

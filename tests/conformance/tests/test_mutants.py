@@ -6,15 +6,20 @@ from pathlib import Path
 
 import pytest
 from durahub_conformance.requirement import REGISTRY
-from durahub_conformance.topics import hints
+from durahub_conformance.topics import engines, hints
 
 from .mutants import MUTANTS, Mutant
 from .runner import holds
 
 
 @pytest.fixture(autouse=True)
-def hints_are_prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+def patience_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hints, "PATIENCE_S", 0.01)
+
+
+@pytest.fixture
+def workflows_are_short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "PATIENCE_S", 6.0)
 
 
 @pytest.mark.parametrize("requirement_id", sorted(REGISTRY))
@@ -22,6 +27,7 @@ async def test_requirement_holds_without_a_mutant(requirement_id: str, tmp_path:
     assert await holds(REGISTRY[requirement_id], tmp_path)
 
 
+@pytest.mark.usefixtures("workflows_are_short_of_time")
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 async def test_mutant_is_noticed(mutant: Mutant, tmp_path: Path) -> None:
     assert mutant.kills

@@ -11,12 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from durahub.cli.output import new_console
+from durahub.cli.backend_files import lock_command, show_command, verify_command
 from durahub.edition import (
     Edition,
     InventoryEntry,
     Refusal,
     Verdict,
     admit,
+    count_decisions,
     scan,
     take_inventory,
 )
@@ -31,7 +33,8 @@ def backends_group(edition: Edition) -> click.Group:
 
         A build has a fixed list of backends. Installing a package never adds one, and nothing in a
         configuration file or the environment does: spec.workflow.backendType only selects from the
-        list. These commands read installation metadata and import no backend.
+        list. These commands read what is installed and import no backend, except for
+        `show --load`.
         """
 
     @backends.command("list")
@@ -60,6 +63,8 @@ def backends_group(edition: Edition) -> click.Group:
         else:
             _print_tables(edition, inventory, verdicts, show_all=show_all)
 
+    for command in (show_command(edition), lock_command(edition), verify_command(edition)):
+        backends.add_command(command)
     return backends
 
 
@@ -75,6 +80,7 @@ def _document(
         "backends": [_backend(entry) for entry in inventory],
     }
     if show_all:
+        document["decisions"] = count_decisions(verdicts)
         document["refused"] = [_refused(v, v.refusal) for v in verdicts if v.refusal is not None]
     return document
 

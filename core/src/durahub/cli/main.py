@@ -34,19 +34,20 @@ def build_command(edition: Edition) -> click.Group:
     return _build_lazily(lambda: edition)
 
 
-def main(edition: Edition | None = None) -> NoReturn:
+def main(edition: Edition | None = None, *, program: str = PROGRAM) -> NoReturn:
     """Run the command line of a build, and end the process with its exit code.
 
-    A vendor's console script calls it with its own edition; without one it is the open-source build.
+    A vendor's console script calls it with its own edition and its own name; without an edition it is the
+    open-source build.
     """
     command = _build_lazily(_oss) if edition is None else build_command(edition)
-    sys.exit(execute(command, sys.argv[1:]))
+    sys.exit(execute(command, sys.argv[1:], program=program))
 
 
-def execute(command: click.Command, arguments: list[str]) -> int:
+def execute(command: click.Command, arguments: list[str], *, program: str = PROGRAM) -> int:
     """Run a command and return its exit code, after telling on standard error what failed."""
     try:
-        code = command.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        code = command.main(arguments, prog_name=program, standalone_mode=False)
     except BaseException as error:  # noqa: BLE001 - the border: all becomes a message and an exit code
         failure = describe_failure(error)
         _tell(failure.message)

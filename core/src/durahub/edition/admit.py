@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -59,6 +59,12 @@ def admit(edition: Edition, candidates: Iterable[Candidate]) -> tuple[Verdict, .
         for rivals in claims.values()
         for candidate in rivals
     )
+
+
+def count_decisions(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    """Return how many candidates were admitted, and how many refused for each reason that occurs."""
+    counts = Counter(Status.ADMITTED if v.refusal is None else v.refusal.reason for v in verdicts)
+    return {str(decision): count for decision, count in sorted(counts.items())}
 
 
 def _refusal(edition: Edition, candidate: Candidate, rivals: Sequence[Candidate]) -> Refusal | None:

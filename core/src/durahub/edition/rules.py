@@ -26,6 +26,8 @@ class Reason(StrEnum):
     MODULE_OUTSIDE_DISTRIBUTION = "module-outside-distribution"
     EDITABLE_NOT_ALLOWED = "editable-not-allowed"
     VERSION_OUT_OF_RANGE = "version-out-of-range"
+    FILES_ALTERED = "files-altered"
+    NOT_AS_LOCKED = "not-as-locked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,31 @@ def conflict(allowed: Allowed, rivals: Sequence[Candidate]) -> Refusal:
         found=f"{claimants} all claim backend type {allowed.backend_type!r}",
         why="which of them Python would import is an accident, so none is trusted",
         remedy=f"leave one installation of {allowed.distribution} and uninstall the rest",
+    )
+
+
+def refuse_files(candidate: Candidate, faults: Sequence[str]) -> Refusal | None:
+    """Return the refusal of a distribution whose files are not what was installed, or None."""
+    if not faults:
+        return None
+    more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return Refusal(
+        reason=Reason.FILES_ALTERED,
+        found=_found(candidate),
+        why=f"{faults[0]}{more}",
+        remedy=f"reinstall {candidate.distribution} {candidate.version}",
+    )
+
+
+def refuse_unlocked(candidate: Candidate, fault: str | None) -> Refusal | None:
+    """Return the refusal of a distribution that is not what the lock file says, or None."""
+    if fault is None:
+        return None
+    return Refusal(
+        reason=Reason.NOT_AS_LOCKED,
+        found=_found(candidate),
+        why=fault,
+        remedy="install what is locked, or write the lock anew with: durahub backends lock",
     )
 
 

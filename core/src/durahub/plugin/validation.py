@@ -62,8 +62,13 @@ def _contract_fault(contract: object) -> str | None:
     if is_compatible(contract):
         return None
     core = CONTRACT_VERSION
+    if contract < core:
+        return (
+            f"it was written for backend contract {contract} and is too old for this core, which has {core};"
+            f" install a version of it for contract {core.major}.0 to {core}"
+        )
     return (
-        f"it was written for backend contract {contract} and this core has {core};"
+        f"it was written for backend contract {contract} and is too new for this core, which has {core};"
         f" install a version of it for contract {core.major}.0 to {core},"
         f" or a core with contract {contract.major}.{contract.minor} or a later minor"
     )

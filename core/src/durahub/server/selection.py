@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from durahub.backend import Backend
 from durahub.config import Configuration, validate_store_configuration
-from durahub.edition import Edition, load, scan, select
+from durahub.edition import (
+    Edition,
+    Verdict,
+    admit,
+    count_decisions,
+    find_lock,
+    load,
+    scan,
+    select,
+)
 from durahub.server.status import BuildIdentity, core_version
+
+log = logging.getLogger("durahub.edition")
 
 
 class SelectedBackend(NamedTuple):
@@ -30,13 +43,15 @@ def select_backend(edition: Edition, configuration: Configuration) -> SelectedBa
         configuration: Which one it is, and its settings.
 
     Raises:
-        ConfigError: The backend type is unknown, or its settings are wrong.
+        ConfigError: The backend type is unknown, its settings are wrong, or the lock file is unusable.
         PluginError: The plugin is not there, not admitted, or not usable.
     """
+    candidates = scan()
     verdict = select(
-        edition, configuration.backend_type, scan(), location=configuration.backend_location
+        edition, configuration.backend_type, candidates, location=configuration.backend_location
     )
-    plugin = load(verdict)
+    plugin = load(verdict, lock=find_lock())
+    _log_decision(edition, verdict, count_decisions(admit(edition, candidates)))
     return SelectedBackend(
         backend=plugin.create(validate_store_configuration(plugin.settings, configuration)),
         identity=BuildIdentity(
@@ -46,4 +61,20 @@ def select_backend(edition: Edition, configuration: Configuration) -> SelectedBa
             backend_distribution=verdict.candidate.distribution,
             backend_version=verdict.candidate.version,
         ),
+    )
+
+
+def _log_decision(edition: Edition, verdict: Verdict, decisions: Mapping[str, int]) -> None:
+    candidate = verdict.candidate
+    log.info(
+        "Backend admitted",
+        extra={
+            "edition": edition.name,
+            "backend_type": candidate.backend_type,
+            "distribution": candidate.distribution,
+            "version": candidate.version,
+            "origin": candidate.origin,
+            "ownership": candidate.ownership.value,
+            "decisions": dict(decisions),
+        },
     )

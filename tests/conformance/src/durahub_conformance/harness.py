@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -12,6 +14,9 @@ from durahub.backend import Backend, BackendServices
 from durahub.clock import SystemClock
 from durahub.testing import ManualClock
 from durahub.types import InstanceKey
+
+TOLD = "DURAHUB_CONFORMANCE_HARNESS"
+"""Variable in which the command tells its test processes about the harness; JSON."""
 
 
 class Probe(ABC):
@@ -44,15 +49,30 @@ class Probe(ABC):
 class Harness(ABC):
     """One store, empty at first, made for one test.
 
+    A harness is pickled and goes to child processes, which make backends on the same store: whatever tells
+    where that is has to be in its attributes, and the class where it can be imported.
+
     Attributes:
         directory: An empty directory that belongs to the test.
         clock: The store's clock, if tests can move it; None if the store has its own.
+        given: What `durahub-conformance run --setting` was given, for harnesses that need to be told
+            where a server is; texts by name.
     """
 
     clock: ManualClock | None = None
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        told = json.loads(os.environ.get(TOLD, "{}"))
+        self.given: Mapping[str, str] = told.get("settings", {})
+
+    def anew(self, directory: Path) -> Harness:
+        """Return a harness like this one, on another store, empty at first.
+
+        Args:
+            directory: An empty directory, for it alone.
+        """
+        return type(self)(directory)
 
     @abstractmethod
     def backend(self) -> Backend:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from functools import wraps
+from typing import Any, NamedTuple, TypeVar, cast
 
 import pytest
 from durahub.backend import Capabilities, Support
 
-Test = TypeVar("Test", bound=Callable[..., Any])
+Test = TypeVar("Test", bound=Callable[..., Coroutine[Any, Any, None]])
 
 
 class Law(NamedTuple):
@@ -51,6 +53,9 @@ class Requirement:
         return None
 
 
+LONGEST_S = 90.0
+"""A test that takes longer has met a backend that hangs."""
+
 REGISTRY: dict[str, Requirement] = {}
 """Every requirement of the kit by id, filled by `requirement`."""
 
@@ -63,10 +68,11 @@ def requirement(
     Of capabilities, `needs` names those without which the law does not apply, with spaces in between, and
     `without` one with which it does not.
 
-    The test runs in asyncio whatever the mode of the vendor's own tests.
+    The test runs in asyncio whatever the mode of the vendor's own tests, and fails if it takes too long.
     """
 
     def register(test: Test) -> Test:
+        bounded = _bounded(test)
         if requirement_id in REGISTRY:
             raise ValueError(f"requirement {requirement_id} is there twice")
         if test.__name__ in {known.test.__name__ for known in REGISTRY.values()}:
@@ -75,10 +81,22 @@ def requirement(
         if not text:
             raise ValueError(f"requirement {requirement_id} has no law")
         REGISTRY[requirement_id] = Requirement(
-            law=Law(requirement_id, text), test=test, needs=tuple(needs.split()), without=without
+            law=Law(requirement_id, text),
+            test=bounded,
+            needs=tuple(needs.split()),
+            without=without,
         )
-        marked: Test = pytest.mark.requirement(requirement_id)(test)
+        marked: Test = pytest.mark.requirement(requirement_id)(bounded)
         in_asyncio: Test = pytest.mark.asyncio(loop_scope="function")(marked)
         return in_asyncio
 
     return register
+
+
+def _bounded(test: Test) -> Test:
+    @wraps(test)
+    async def bounded(*arguments: Any, **named: Any) -> None:
+        async with asyncio.timeout(LONGEST_S):
+            await test(*arguments, **named)
+
+    return cast(Test, bounded)  # the same signature, and the same coroutine

@@ -11,6 +11,7 @@ import pytest_asyncio
 
 from durahub_conformance.harness import Harness
 from durahub_conformance.hub import Hub, open_hub
+from durahub_conformance.pytest_plugin import DECLINED
 from durahub_conformance.requirement import REGISTRY, Law
 from durahub_conformance.topics import TOPICS
 
@@ -36,6 +37,7 @@ class BackendConformance(*TOPICS):  # type: ignore[misc] # the bases are a tuple
         mark = request.node.get_closest_marker("requirement")
         obstacle = REGISTRY[mark.args[0]].obstacle(harness.backend().capabilities)
         if obstacle is not None:
+            request.node.user_properties.append((DECLINED, obstacle))
             pytest.skip(obstacle)
         async with open_hub(harness) as hub:
             yield hub

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
+
+TOLD = "DURAHUB_MUTANT_AT_WORK"
+"""Variable that tells child processes which mutant is at work."""
 
 Broken = Callable[..., Any]
 """Takes the original function and its arguments, and does what the mutant does instead."""
@@ -34,7 +38,10 @@ class Mutant:
     def at_work(self) -> Iterator[None]:
         """Break the reference backend for a while."""
         original = self.owner.__dict__[self.attribute]
-        with patch.object(self.owner, self.attribute, _replace(original, self.broken)):
+        with (
+            patch.dict(os.environ, {TOLD: self.name}),
+            patch.object(self.owner, self.attribute, _replace(original, self.broken)),
+        ):
             yield
 
 
@@ -59,3 +66,11 @@ def mutant(owner: Any, attribute: str, kills: str) -> Callable[[Broken], Broken]
         return broken
 
     return add
+
+
+def break_as_told() -> None:
+    """In a child process: break what the parent process has broken, for good."""
+    for told in MUTANTS:
+        if told.name == os.environ.get(TOLD):
+            original = told.owner.__dict__[told.attribute]
+            setattr(told.owner, told.attribute, _replace(original, told.broken))

@@ -1,0 +1,141 @@
+"""CRA: processes are killed, and what they acknowledged is there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+
+import pytest
+from durahub.backend import SchemaStatus
+from durahub.errors import SessionFencedError
+
+from durahub_conformance.child import running_child
+from durahub_conformance.hub import Hub
+from durahub_conformance.requirement import requirement
+from durahub_conformance.values import key, keys, task, texts, turn
+
+KILLS = 3
+"""How often a process is killed in one test, each time at another moment."""
+
+PATIENCE_S = 20.0
+"""How long a store may take after a process was killed."""
+
+LONGEST_S = 0.05
+"""A process is killed at some moment of so much time."""
+
+INSTANCES = 40
+
+
+async def some_moment() -> None:
+    """Let some of the child's next steps happen; anywhere in them it is killed."""
+    await asyncio.sleep(random.uniform(0, LONGEST_S))
+
+
+class CrashRequirements:
+    """Requirements of processes that end without a word."""
+
+    @requirement("CRA-01", needs="durable")
+    async def test_acknowledged_writes_survive_a_kill_and_nothing_is_by_half(
+        self, hub: Hub
+    ) -> None:
+        """Of a killed process, what was acknowledged is there, and of the rest nothing is there by half."""
+        await hub.create("receiver")
+        for _ in range(KILLS):
+            await hub.backend.close()
+            mortal = hub.new_session(mortal=True)
+            async with running_child("commit_turns", hub.harness, mortal) as child:
+                for _ in range(3):
+                    assert await child.next_line()
+                await some_moment()
+                await child.kill()
+            await hub.reopen()
+            received = [text.decode() for text in await hub.probe.inbox(key("receiver"))][1:]
+            for number in range(len(child.said) + 1):
+                history = await hub.probe.history(key(f"one {number}"))
+                is_committed = bool(history)
+                assert is_committed or number == len(child.said)
+                assert list(history) == ([b"1", b"2"] if is_committed else [])
+                assert received.count(str(number)) == is_committed
+                inbox = await hub.probe.inbox(key(f"child {number}"))
+                assert list(inbox) == ([b"start"] if is_committed else [])
+            await hub.backend.delete_hub()
+            await hub.backend.create_hub()
+            hub.session = await hub.join()
+            await hub.create("receiver")
+
+    @requirement("CRA-02", needs="durable")
+    async def test_killed_process_loses_what_it_owned(self, hub: Hub) -> None:
+        """What a killed process owned is claimed whole by who fenced it, and the dead write nothing."""
+        claimed = await hub.owned("one")
+        await hub.do(turn(claimed, consumed=(), activities=(task(claimed, 1),)))
+        await hub.create("two")
+        await hub.backend.close()
+        dead = hub.new_session(mortal=True)
+        async with running_child("own_everything", hub.harness, dead) as child:
+            assert await child.next_line() == "2 1"
+            await child.kill()
+        await hub.reopen()
+        hub.session = await hub.fence(dead.session_id)
+        found = {one.record.key: one for one in await hub.claim()}
+        assert set(found) == {key("one"), key("two")}
+        assert texts(found[key("one")]) == ["start"]
+        assert await hub.claim_tasks() == (task(claimed, 1),)
+        with pytest.raises(SessionFencedError):
+            await hub.do(turn(found[key("two")]), session=dead.session_id)
+
+    @requirement("CRA-03", needs="durable")
+    async def test_killed_creation_of_a_hub_is_repaired_by_repeating_it(self, hub: Hub) -> None:
+        """After a process was killed while it created a task hub, the store opens and `create_hub` works."""
+        for _ in range(KILLS):
+            await hub.backend.close()
+            session = hub.new_session()
+            async with running_child("create_and_delete", hub.harness, session) as child:
+                assert await child.next_line()
+                await some_moment()
+                await child.kill()
+            async with asyncio.timeout(PATIENCE_S):
+                await hub.reopen()
+                await hub.backend.create_hub()
+            status = await hub.backend.schema_status()
+            assert status == SchemaStatus(status.current, status.current)
+            hub.session = await hub.join()
+            assert not await hub.exists(key("one"))
+            await hub.owned()
+
+    @requirement("CRA-04", needs="durable multi_process")
+    async def test_killed_process_blocks_no_other(self, hub: Hub) -> None:
+        """A process that is killed in the middle of a call blocks no other one that uses the store."""
+        await hub.create("receiver")
+        for number in range(KILLS):
+            mortal = hub.new_session(mortal=True)
+            async with running_child("commit_turns", hub.harness, mortal) as child:
+                assert await child.next_line()
+                await some_moment()
+                await child.kill()
+            async with asyncio.timeout(PATIENCE_S):
+                await hub.create(f"after {number}")
+            await hub.backend.delete_hub()
+            await hub.backend.create_hub()
+            hub.session = await hub.join()
+            await hub.create("receiver")
+
+    @requirement("CRA-05", needs="durable multi_process")
+    async def test_processes_never_own_the_same(self, hub: Hub) -> None:
+        """Of several processes that claim at the same time, no two get the same instance, and none is left."""
+        ids = [f"one {number}" for number in range(INSTANCES)]
+        await hub.create(*ids)
+        async with AsyncExitStack() as stack:
+            children = [
+                await stack.enter_async_context(
+                    running_child("finish_all", hub.harness, hub.new_session())
+                )
+                for _ in range(3)
+            ]
+            for child in children:
+                assert await child.next_line() == "ready"
+            await asyncio.gather(*(child.until_end() for child in children))
+        claimed = [line for child in children for line in child.said if line != "ready"]
+        assert sorted(claimed) == sorted(ids)
+        assert keys(await hub.claim()) == []
+        assert all([(await hub.record(key(name))).status.is_terminal for name in ids])
