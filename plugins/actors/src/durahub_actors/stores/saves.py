@@ -102,7 +102,7 @@ class Save:
 
     actor: ActorId
     leases: tuple[str, ...] = ()
-    expected: str | None | Unchecked = UNCHECKED
+    expected: str | Unchecked | None = UNCHECKED
     etag: str | None = None
     held: Mapping[str, str | None] = field(default_factory=dict)
     erase: bool = False

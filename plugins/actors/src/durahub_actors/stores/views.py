@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from durahub_actors.stores.saves import ActorId, ReminderId
+from durahub_actors.stores.saves import ReminderId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
