@@ -2,7 +2,10 @@
 
 from durahub_actors.stores.contract import StateStore
 from durahub_actors.stores.leases import Lease, LeaseBeat
+from durahub_actors.stores.memory import MemoryStateStore
+from durahub_actors.stores.memory_state import MemoryState
 from durahub_actors.stores.saves import (
+    UNCHECKED,
     ActorId,
     Refusal,
     Refused,
@@ -15,6 +18,7 @@ from durahub_actors.stores.saves import (
 from durahub_actors.stores.views import ActorState, DueReminder, DueReminders, MarkedActor
 
 __all__ = [
+    "UNCHECKED",
     "ActorId",
     "ActorState",
     "DueReminder",
@@ -22,6 +26,8 @@ __all__ = [
     "Lease",
     "LeaseBeat",
     "MarkedActor",
+    "MemoryState",
+    "MemoryStateStore",
     "Refusal",
     "Refused",
     "Reminder",

@@ -8,6 +8,8 @@ Rules for all methods:
 - **Durability.** A method returns after its effect is durable, as far as `is_durable` says.
 - **Errors.** Only `durahub.errors.BackendError` and its subclasses escape; `BackendUnavailableError` if the
   store can't be reached or is busy beyond a bounded wait. The caller retries, a store never loops.
+  `TaskHubNotFoundError` from all but the life cycle before `create` has run, or after `delete`;
+  `BackendError` before `open` and after `close`, and for a save that makes no sense.
 - **Cancellation.** A cancelled call has taken effect completely or not at all, each save by itself. A store
   may finish the effect in the background; `close` waits for it.
 - **Concurrency.** All methods may be called at the same time from tasks of one event loop, and where

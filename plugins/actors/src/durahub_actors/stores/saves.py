@@ -47,7 +47,7 @@ class Reminder:
         label: For counting (`StateStore.held_labels`).
         payload: Opaque bytes.
         release: Take it from whoever holds it; without this an existing reminder keeps its holder.
-        take: The lease that is to hold it, if after that nobody else does.
+        take: The lease that is to hold it, if after that nobody else does; one of `Save.leases`.
     """
 
     queue: str
@@ -96,8 +96,8 @@ class Save:
         unmark: Indexes to leave.
         remind: Reminders to put, by name; replaces one of the same name except for who holds it.
         forget: Names of reminders to remove; those that do not exist are no error.
-        hold: Reminders that exist, by name, and the lease that is to hold them from now on, or None for
-            nobody; those that do not exist are no error. Used with `held`.
+        hold: Reminders that exist, by name, and the lease that is to hold them from now on, one of
+            `leases`, or None for nobody; those that do not exist are no error. Used with `held`.
     """
 
     actor: ActorId
