@@ -1,4 +1,4 @@
-"""Carries out steps of actors: loads what is missing, runs, saves all with one write, redoes what was refused."""
+"""Carries out steps of actors: loads, runs, saves all with one write, and redoes what was refused."""
 
 from __future__ import annotations
 
@@ -139,9 +139,7 @@ class Runtime(Generic[S, P, V, A]):
     def _is_doubtful(self, work: _Work[P, A]) -> bool:
         return self._store.is_shared and not work.is_fresh
 
-    async def _residents(
-        self, works: Mapping[ActorId, _Work[P, A]]
-    ) -> dict[ActorId, Resident[S]]:
+    async def _residents(self, works: Mapping[ActorId, _Work[P, A]]) -> dict[ActorId, Resident[S]]:
         """Return what is known of actors, after loading what is not, unless they may go blind."""
         missing: list[ActorId] = []
         for actor, work in works.items():

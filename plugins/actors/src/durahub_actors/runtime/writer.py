@@ -14,7 +14,18 @@ class GroupWriter:
     def __init__(self, store: StateStore) -> None:
         self._store = store
         self._waiting: list[tuple[Sequence[Save], asyncio.Future[Sequence[SaveResult]]]] = []
+        self._later: list[Save] = []
         self._turn = asyncio.Lock()
+
+    def later(self, save: Save) -> None:
+        """Write a save along with the next ones, whatever becomes of it."""
+        self._later.append(save)
+
+    async def flush(self) -> None:
+        """Write what waits for others to come along."""
+        async with self._turn:
+            if self._later:
+                await self._write_waiting()
 
     async def write(self, saves: Sequence[Save]) -> Sequence[SaveResult]:
         """Return the results of saves, in their order.
@@ -37,10 +48,12 @@ class GroupWriter:
 
     async def _write_waiting(self) -> None:
         batch, self._waiting = self._waiting, []
-        together = [save for saves, _ in batch for save in saves]
+        later, self._later = self._later, []
+        together = [*(save for saves, _ in batch for save in saves), *later]
         try:
             results = await self._store.write(together)
         except BaseException as error:
+            self._later = later + self._later
             for _, future in batch:
                 future.set_exception(error)
                 future.exception()

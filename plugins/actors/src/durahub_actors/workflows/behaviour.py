@@ -46,7 +46,8 @@ from durahub.errors import BackendCorruptionError
 
 from durahub_actors.runtime import Outcome
 from durahub_actors.stores import ActorId, ActorState
-from durahub_actors.workflows import names, state as states
+from durahub_actors.workflows import names
+from durahub_actors.workflows import state as states
 from durahub_actors.workflows.codec import Parcel, decode_state
 from durahub_actors.workflows.draft import Draft
 from durahub_actors.workflows.names import Names
@@ -77,8 +78,8 @@ class Workflows:
         owner: Makes etags unique for ever, together with a number.
     """
 
-    keys = (names.METADATA,)
-    prefixes = (names.INBOX, names.TIMER)
+    keys: tuple[str, ...] = (names.METADATA,)
+    prefixes: tuple[str, ...] = (names.INBOX, names.TIMER)
 
     def __init__(self, workflows: Names, owner: str) -> None:
         self._names = workflows
@@ -138,8 +139,10 @@ class Workflows:
         steps: Sequence[Step],
         visit: Visit,
     ) -> Outcome[Loaded, Answer]:
-        is_purge = isinstance(steps[0], PurgeInstance) and steps[0].force
-        if not is_purge:
+        if isinstance(steps[0], Claim):
+            left_out = Answer(results=(NotOwner(),), is_damaged=True)
+            return Outcome(state=state, save=None, conclude=lambda _: left_out)
+        if not (isinstance(steps[0], PurgeInstance) and steps[0].force):
             raise state.error
         draft = Draft(actor, None, visit, self._names)
         draft.erase()
@@ -148,13 +151,16 @@ class Workflows:
         results += [_STEPS[type(step)](draft, step, frozenset()) for step in steps[1:]]
         save = draft.save(etag, f"{self._owner}-{next(self._numbers)}")
         return Outcome(
-            state=draft.state, save=save, conclude=lambda taken: _answer(draft, tuple(results), taken)
+            state=draft.state,
+            save=save,
+            conclude=lambda taken: _answer(draft, tuple(results), taken),
         )
 
     def refused(self, step: Step) -> Answer:
         """Answer a step whose reminder is not held by whom it should be."""
         is_task = isinstance(step, CommitActivity | ReleaseActivity)
-        return Answer(results=(TaskNotOwned() if is_task else NotOwner(),))
+        result = TaskNotOwned() if is_task else NotOwner()
+        return Answer(results=(result,), is_given_up=not is_task)
 
     def merged(self, answers: Sequence[Answer]) -> Answer:
         """Return one answer for steps that were carried out one after the other."""
@@ -167,6 +173,7 @@ class Workflows:
             is_changed=any(answer.is_changed for answer in answers),
             freed=frozenset().union(*(answer.freed for answer in answers)),
             is_scheduled=any(answer.is_scheduled for answer in answers),
+            is_given_up=any(answer.is_given_up for answer in answers),
         )
 
 
@@ -182,6 +189,7 @@ def _answer(draft: Draft, results: tuple[Result, ...], taken: AbstractSet[str]) 
         is_changed=draft.is_changed,
         freed=frozenset(draft.freed),
         is_scheduled=draft.is_scheduled,
+        is_given_up=state is None or names.WAKE in draft.disowned,
     )
 
 

@@ -161,9 +161,7 @@ def decode_task(key: TaskKey, payload: bytes) -> ActivityTask:
         BackendCorruptionError: The payload is not one of this program.
     """
     found = _decoded(_task, payload, key.instance)
-    return ActivityTask(
-        key=key, app_id=AppId(found.app_id), name=found.name, payload=found.payload
-    )
+    return ActivityTask(key=key, app_id=AppId(found.app_id), name=found.name, payload=found.payload)
 
 
 def encode_parcel(parcel: Parcel) -> bytes:

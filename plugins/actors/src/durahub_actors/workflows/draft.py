@@ -151,7 +151,14 @@ class Draft:
         """Remove every trace, also of what this visit did before."""
         self.state = None
         self._is_erased = True
-        for changes in (self._put, self._delete, self._mark, self._remind, self._hold, self.inserted):
+        for changes in (
+            self._put,
+            self._delete,
+            self._mark,
+            self._remind,
+            self._hold,
+            self.inserted,
+        ):
             changes.clear()
 
     # What comes of it
@@ -196,11 +203,9 @@ class Draft:
 
     def _forget_settled(self) -> None:
         settled = self.visit.settled.get(self._actor)
-        if settled and not self._is_erased and self.state is not None:
-            self._forget.extend(name for name in settled if name not in self._remind)
-            if self.state is not self._before:
-                left = tuple(name for name in self.state.outboxes if name not in settled)
-                self.state = replace(self.state, outboxes=left)
+        if settled and self.state is not None and self.state is not self._before:
+            left = tuple([name for name in self.state.outboxes if name not in settled])
+            self.state = replace(self.state, outboxes=left)
 
     def _wake(self) -> None:
         """Bring the one reminder of the workflow in line with its state."""

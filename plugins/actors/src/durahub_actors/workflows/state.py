@@ -126,9 +126,7 @@ def turned(state: WorkflowState, commit: CommitTurn, now: datetime) -> WorkflowS
     )
 
 
-def _appended(
-    state: WorkflowState, messages: Iterable[Message], now: datetime
-) -> WorkflowState:
+def _appended(state: WorkflowState, messages: Iterable[Message], now: datetime) -> WorkflowState:
     first = state.last_message_id + 1
     added = tuple(
         [

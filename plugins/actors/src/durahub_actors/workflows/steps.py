@@ -87,7 +87,7 @@ class Visit:
         budget: What may be claimed along.
         next_rank: Returns a number that is greater than those before, for the order of creation.
         owned: What the session owns already.
-        settled: Names of outbox reminders by actor whose content has been delivered: they may go.
+        settled: Names of outbox reminders by actor whose content has been delivered.
     """
 
     app_id: AppId | None
@@ -118,6 +118,8 @@ class Answer:
         is_changed: Whether its status changed.
         freed: Applications of what was given back.
         is_scheduled: Whether it was created to become due later.
+        is_given_up: Whether no session of this process owns the instance after that, unless it was claimed.
+        is_damaged: Whether it does not decode.
     """
 
     results: tuple[Result, ...]
@@ -128,3 +130,5 @@ class Answer:
     is_changed: bool = False
     freed: frozenset[AppId] = frozenset()
     is_scheduled: bool = False
+    is_given_up: bool = False
+    is_damaged: bool = False

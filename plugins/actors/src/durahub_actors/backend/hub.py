@@ -1,0 +1,88 @@
+"""A task hub that is open: everything that works with one state store."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from durahub.backend import BackendServices
+from durahub.errors import BackendError
+
+from durahub_actors.backend.applying import Applier
+from durahub_actors.backend.claims import Claims
+from durahub_actors.backend.clock import StoreClock
+from durahub_actors.backend.core import Core
+from durahub_actors.backend.outbox import Outbox
+from durahub_actors.backend.reading import Reader
+from durahub_actors.backend.sessions import Sessions
+from durahub_actors.runtime import ActorLocks, GroupWriter, Runtime
+from durahub_actors.stores import StateStore
+from durahub_actors.workflows.behaviour import Workflows
+from durahub_actors.workflows.names import Names
+
+log = logging.getLogger("durahub.actors")
+
+IDLE_S = 60.0
+"""After how many seconds without use a workflow leaves memory."""
+
+
+class Hub:
+    """One of each of what works with a store; made when the backend is opened.
+
+    Attributes:
+        core: What all share.
+        claims: Takes what is due.
+        applier: Carries out batches.
+        reader: Reads.
+    """
+
+    def __init__(
+        self,
+        store: StateStore,
+        services: BackendServices,
+        workflows: Names,
+        time_to_live: timedelta,
+        owner: str,
+    ) -> None:
+        clock = StoreClock(services.clock)
+        sessions = Sessions(store, clock, workflows, time_to_live)
+        writer = GroupWriter(store)
+        self._outbox = Outbox(store, writer, workflows, lambda: sessions.host)
+        behaviour = Workflows(workflows, owner)
+        self.core = Core(
+            store=store,
+            writer=writer,
+            runtime=Runtime(store, behaviour, writer, clock.monotonic_s),
+            locks=ActorLocks(),
+            names=workflows,
+            clock=clock,
+            sessions=sessions,
+            services=services,
+            settled=self._outbox.settled,
+        )
+        self.claims = Claims(self.core)
+        self.applier = Applier(self.core, self.claims, self._outbox)
+        self.reader = Reader(store, workflows)
+
+    async def tend(self) -> None:
+        """Do what is to be done from time to time: deliver what others left, tidy up, let the idle go."""
+        self.core.runtime.deactivate(IDLE_S)
+        try:
+            await self._outbox.catch_up(self.applier.deliver)
+            await self.core.writer.flush()
+        except BackendError:
+            log.warning("what is on its way will be delivered later", exc_info=True)
+
+    async def leave(self) -> None:
+        """Give up what this process holds; never raises for a lost store."""
+        try:
+            await self.core.writer.flush()
+            await self.core.sessions.leave()
+        except BackendError:
+            log.warning("could not sign off from the store", exc_info=True)
+
+    def forget(self) -> None:
+        """Forget everything: the task hub has been deleted."""
+        self.core.runtime.forget()
+        self.core.sessions.forget()
+        self._outbox.forget()

@@ -1,0 +1,103 @@
+"""Harnesses for the actors backend; their probes read the state store by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+from durahub.backend import Backend
+from durahub.clock import Clock
+from durahub.errors import BackendLockedError
+from durahub.testing import ManualClock
+from durahub.types import InstanceKey
+from durahub_actors.backend import ActorsBackend
+from durahub_actors.settings import ActorsSettings
+from durahub_actors.stores.memory import MemoryStateStore
+from durahub_actors.stores.memory_state import MemoryState
+from durahub_actors.workflows.names import Names
+from durahub_conformance import Harness, Probe
+
+FOREVER_S = 10**9
+"""Longer than any test moves the clock: only sessions are to be declared dead."""
+
+NAMES = Names()
+
+
+class MemoryProbe(Probe):
+    def __init__(self, state: MemoryState) -> None:
+        self._state = state
+
+    async def rows(self, key: InstanceKey) -> Mapping[str, Sequence[object]]:
+        actor = NAMES.actor_of(key)
+        names = self._state.reminders.names(actor)
+        entries = [(name, self._state.reminders.find(actor, name)) for name in sorted(names)]
+        return deepcopy(
+            {
+                "state": sorted(self._values(key).items()),
+                "reminders": [(name, entry.reminder, entry.holder) for name, entry in entries],
+            }
+        )
+
+    async def history(self, key: InstanceKey) -> Sequence[bytes]:
+        values = self._values(key)
+        return [values[name] for name in sorted(values) if name.startswith("history-")]
+
+    async def inbox(self, key: InstanceKey) -> Sequence[bytes]:
+        from durahub_actors.workflows.codec import decode_state
+
+        values = self._values(key)
+        if not values:
+            return []
+        return [one.message.payload for one in decode_state(key, values).inbox]
+
+    async def lose_event(self, key: InstanceKey) -> None:
+        del self._state.actors[NAMES.actor_of(key)].values["history-000000"]
+
+    def _values(self, key: InstanceKey) -> dict[str, Any]:
+        found = self._state.actors.get(NAMES.actor_of(key))
+        return {} if found is None else dict(found.values)
+
+
+class ActorsHarness(Harness):
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.clock = ManualClock()
+        self.state = MemoryState()
+
+    def backend(self) -> Backend:
+        settings = ActorsSettings.model_validate({"sessionTimeToLive": FOREVER_S})
+        return ActorsBackend(settings, self.store())
+
+    def store(self) -> MemoryStateStore:
+        return MemoryStateStore(self.state)
+
+    @property
+    def probe(self) -> Probe:
+        return MemoryProbe(self.state)
+
+
+class ExclusiveStore(MemoryStateStore):
+    """A store that one process at a time can use, though its state outlives it."""
+
+    users: set[int] = set()
+
+    @property
+    def is_shared(self) -> bool:
+        return False
+
+    async def open(self, clock: Clock) -> None:
+        if id(self._state) in self.users:
+            raise BackendLockedError("another backend has exclusive use of this state")
+        await super().open(clock)
+        self.users.add(id(self._state))
+
+    async def close(self) -> None:
+        self.users.discard(id(self._state))
+        await super().close()
+
+
+class ExclusiveActorsHarness(ActorsHarness):
+    def store(self) -> MemoryStateStore:
+        return ExclusiveStore(self.state)

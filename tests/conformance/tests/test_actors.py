@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+from durahub_conformance import BackendConformance
+
+from .actors_harness import ActorsHarness, ExclusiveActorsHarness
+
+
+class TestActors(BackendConformance):
+    harness = ActorsHarness
+
+
+class TestExclusiveActors(BackendConformance):
+    harness = ExclusiveActorsHarness
