@@ -16,6 +16,7 @@ from durahub_actors.backend import ActorsBackend
 from durahub_actors.settings import ActorsSettings
 from durahub_actors.stores.memory import MemoryStateStore
 from durahub_actors.stores.memory_state import MemoryState
+from durahub_actors.workflows.codec import decode_state
 from durahub_actors.workflows.names import Names
 from durahub_conformance import Harness, Probe
 
@@ -45,8 +46,6 @@ class MemoryProbe(Probe):
         return [values[name] for name in sorted(values) if name.startswith("history-")]
 
     async def inbox(self, key: InstanceKey) -> Sequence[bytes]:
-        from durahub_actors.workflows.codec import decode_state
-
         values = self._values(key)
         if not values:
             return []
@@ -81,23 +80,29 @@ class ActorsHarness(Harness):
 class ExclusiveStore(MemoryStateStore):
     """A store that one process at a time can use, though its state outlives it."""
 
-    users: set[int] = set()
+    def __init__(self, state: MemoryState, users: set[str]) -> None:
+        super().__init__(state)
+        self._users = users
 
     @property
     def is_shared(self) -> bool:
         return False
 
     async def open(self, clock: Clock) -> None:
-        if id(self._state) in self.users:
+        if self._users:
             raise BackendLockedError("another backend has exclusive use of this state")
         await super().open(clock)
-        self.users.add(id(self._state))
+        self._users.add("a process")
 
     async def close(self) -> None:
-        self.users.discard(id(self._state))
+        self._users.clear()
         await super().close()
 
 
 class ExclusiveActorsHarness(ActorsHarness):
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._users: set[str] = set()
+
     def store(self) -> MemoryStateStore:
-        return ExclusiveStore(self.state)
+        return ExclusiveStore(self.state, self._users)
