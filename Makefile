@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 MEMBERS := . core plugins/actors plugins/postgres plugins/sqlite tests/conformance
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo bench test test-long parity lint format proto constraints sdk-pins clean
+.PHONY: help install demo bench test test-long parity docs lint format proto constraints sdk-pins clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,10 @@ lint: $(STAMP) ## Check style, types and layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory docs
+
+docs: $(STAMP) ## Build the documentation into docs/_build, warnings are errors
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs docs/_build
 
 format: $(STAMP) ## Rewrite the code in the house format
 	$(BIN)/ruff check --fix .
@@ -69,4 +73,4 @@ sdk-pins: $(STAMP) ## Resolve what tests/sdks installs anew, from the versions t
 	cd tests/sdks/go && go mod tidy
 
 clean: ## Remove what the targets above created
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .sdks
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .sdks docs/_build

@@ -31,14 +31,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> str:
+def postgres_url(request: pytest.FixtureRequest) -> str:
     """A database of a real server: `DURAHUB_TEST_POSTGRES_URL`, or one that this run starts.
 
-    All processes of the run share it; schemas keep tests apart. The last process removes it.
+    All processes of the run share it; schemas keep tests apart.
     """
     given = os.environ.get("DURAHUB_TEST_POSTGRES_URL")
-    if given:
-        return given
+    return given or str(request.getfixturevalue("trusting_postgres_url"))
+
+
+@pytest.fixture(scope="session")
+def trusting_postgres_url() -> str:
+    """A database of a server that this run starts, for tests that stand between it and its clients.
+
+    It listens on a Unix socket and asks nobody for a password. The last process of the run removes it.
+    """
     with warnings.catch_warnings():
         # It looks for a runtime directory when it is imported, and settles for /tmp.
         warnings.simplefilter("ignore")

@@ -36,6 +36,12 @@ def _ports() -> Iterator[int]:
 
 _free_ports = _ports()
 
+
+def next_port() -> int:
+    """Return a port that nobody uses and that no other test gets."""
+    return next(_free_ports)
+
+
 _OSS_BUILD = (str(Path(sys.executable).with_name("durahub")),)
 
 COMMANDS = {
@@ -113,8 +119,8 @@ class Sidecar:
     def __init__(self, setup: Setup, logs: LogBook, more_flags: Sequence[str] = ()) -> None:
         self.setup = setup
         self._more_flags = more_flags
-        self.http_port = next(_free_ports)
-        self.grpc_port = next(_free_ports)
+        self.http_port = next_port()
+        self.grpc_port = next_port()
         self.log = logs.add("sidecar")
         self._child: Child | None = None
 

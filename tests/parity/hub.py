@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -99,6 +99,7 @@ class Sidecar:
         activities: Mapping[str, Activity] | Activity | None = None,
         *,
         user_agent: str = "",
+        answers_to: Sequence[Sidecar] = (),
         **fields: Any,
     ) -> AsyncIterator[Worker]:
         """Connect a worker; in the end it goes away with whatever it has not answered.
@@ -107,6 +108,7 @@ class Sidecar:
             workflows: By name; a single function is called `Flow`.
             activities: By name; a single function serves all names; none at all echo their input.
             user_agent: Which SDK it says it is.
+            answers_to: To which sidecars its answers go in turn; none: to this one.
             fields: More of `Worker`.
         """
         flows = workflows if isinstance(workflows, Mapping) else {"Flow": workflows}
@@ -115,6 +117,7 @@ class Sidecar:
             self._connect(user_agent),
             {name: flow for name, flow in flows.items() if flow is not None},
             {name: task for name, task in tasks.items() if task is not None},
+            balanced=[sidecar._connect(user_agent) for sidecar in answers_to],
             **fields,
         )
         before = self.engine.connected_workers
@@ -127,7 +130,8 @@ class Sidecar:
                 connected, has_left = self.engine.connected_workers, task.done()
                 task.cancel()
                 await asyncio.wait([task])
-                await worker.channel.close()
+                for channel in (worker.channel, *worker.balanced):
+                    await channel.close()
         if self._is_running and not has_left:
             await until(lambda: self.engine.connected_workers < connected)
 

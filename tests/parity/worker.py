@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,10 +33,12 @@ class Worker:
         tokens: Whether it returns completion tokens; the JavaScript SDK does not.
         first_id: Its SDK's first action id.
         go: Whether it answers through CompleteWorkflowTask.
+        balanced: Connections through which its answers go in turn, as behind a load balancer; none: `channel`.
         raw: Answers turns instead of `workflows`; None as an answer: none is given.
         items: Every item, in order.
         active: Activities that run now.
         most_active: Most activities that ran at the same time.
+        sent: How many answers it has sent.
         answered: How many of its answers the sidecar has taken; a result is durable then.
     """
 
@@ -47,6 +49,7 @@ class Worker:
     tokens: bool = True
     first_id: int = 0
     go: bool = False
+    balanced: Sequence[grpc.aio.Channel] = ()
     raw: RawWorkflow | None = None
     items: list[pb.WorkItem] = field(default_factory=list)
     cache: dict[str, list[pb.HistoryEvent]] = field(default_factory=dict)
@@ -55,6 +58,7 @@ class Worker:
     turns: int = 0
     most_turns: int = 0
     answered: int = 0
+    sent: int = 0
 
     @property
     def requests(self) -> list[pb.WorkflowRequest]:
@@ -103,7 +107,10 @@ class Worker:
 
     async def complete(self, method: str, answer: Any) -> None:
         """Send an answer, whichever."""
-        invoke = self.channel.unary_unary(
+        ways = self.balanced or (self.channel,)
+        channel = ways[self.sent % len(ways)]
+        self.sent += 1
+        invoke = channel.unary_unary(
             f"/TaskHubSidecarService/{method}",
             request_serializer=type(answer).SerializeToString,
             response_deserializer=pb.CompleteTaskResponse.FromString,

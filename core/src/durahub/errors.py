@@ -1,5 +1,7 @@
 """Every error that Durahub raises on purpose.
 
+::
+
     DurahubError
       ConfigError                    bad file, key or value
         UnknownBackendError          a backend type that this build does not know

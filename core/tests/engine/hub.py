@@ -83,6 +83,15 @@ class WatchedBackend(MemoryBackend):
     async def claim_activities(self, *args: Any) -> Any:
         return await self._around("claim_activities", super().claim_activities(*args))
 
+    async def owners(self, *args: Any) -> Any:
+        return await self._around("owners", super().owners(*args))
+
+    async def forward(self, *args: Any) -> bool:
+        return await self._around("forward", super().forward(*args))
+
+    async def take_forwarded(self, *args: Any) -> Any:
+        return await self._around("take_forwarded", super().take_forwarded(*args))
+
     async def get(self, *args: Any, **options: Any) -> tuple[InstanceView | None, ...]:
         return await self._around("get", super().get(*args, **options))
 

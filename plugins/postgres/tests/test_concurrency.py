@@ -115,9 +115,9 @@ async def test_one_of_many_creations_of_an_id_succeeds(
 
 
 async def test_one_call_is_one_round_trip(
-    postgres_url: str, tmp_path: Path, new_backend: Callable[..., Any], make: Any
+    trusting_postgres_url: str, tmp_path: Path, new_backend: Callable[..., Any], make: Any
 ) -> None:
-    async with relay(postgres_url, tmp_path) as counted:
+    async with relay(trusting_postgres_url, tmp_path) as counted:
         backend = await new_backend(connectionString=counted.url)
         await backend.create_hub()
         await backend.register(make.registration())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import asyncpg
@@ -63,27 +63,29 @@ def test_errors_have_the_kind_that_says_what_to_do(
 @pytest.mark.parametrize(
     ("change", "hint"),
     [
-        (("/postgres?", "/missing?"), "database does not exist"),
-        (("postgres:@", "nobody:hunter2@"), "refuses this user"),
+        ({"database": "missing"}, "database does not exist"),
+        ({"role": "nobody", "password": "hunter2"}, "refuses (this user|the password)"),
     ],
 )
 async def test_what_can_never_work_fails_at_start_and_says_what_to_do(
-    postgres_url: str, new_backend: Callable[..., Any], change: tuple[str, str], hint: str
+    url_of: Callable[..., str],
+    new_backend: Callable[..., Any],
+    change: Mapping[str, str],
+    hint: str,
 ) -> None:
-    assert change[0] in postgres_url
     with pytest.raises(BackendError, match=hint) as caught:
-        await new_backend(connectionString=postgres_url.replace(*change))
+        await new_backend(connectionString=url_of(**change))
     assert not caught.value.retryable
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_too_many_connections_are_temporary(
-    sql: Any, schema: str, postgres_url: str, new_backend: Callable[..., Any]
+    sql: Any, schema: str, url_of: Callable[..., str], new_backend: Callable[..., Any]
 ) -> None:
     role = f"few_{schema}"
-    await sql.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")
+    await sql.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret' CONNECTION LIMIT 1")
     try:
-        url = postgres_url.replace("postgres:@", f"{role}:@")
+        url = url_of(role=role)
         holder = await asyncpg.connect(url)
         with pytest.raises(BackendUnavailableError, match="too many connections"):
             await new_backend(connectionString=url)
@@ -130,13 +132,13 @@ async def test_call_that_takes_too_long_is_given_up(
 
 @pytest.mark.usefixtures("hub")
 async def test_read_only_server_is_told_and_recovers(
-    make: Any, sql: Any, schema: str, postgres_url: str, new_backend: Callable[..., Any]
+    make: Any, sql: Any, schema: str, url_of: Callable[..., str], new_backend: Callable[..., Any]
 ) -> None:
     role = f"reader_{schema}"
-    await sql.execute(f"CREATE ROLE {role} LOGIN SUPERUSER")
+    await sql.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret' SUPERUSER")
     await sql.execute(f"ALTER ROLE {role} SET default_transaction_read_only = on")
     try:
-        url = postgres_url.replace("postgres:@", f"{role}:@")
+        url = url_of(role=role)
         backend = await new_backend(connectionString=url)
         for _ in range(2):
             with pytest.raises(BackendUnavailableError, match="read-only"):
@@ -153,16 +155,14 @@ async def test_read_only_server_is_told_and_recovers(
 
 
 async def test_commit_waits_for_the_disk_even_where_the_default_is_not_to(
-    sql: Any, schema: str, postgres_url: str, new_backend: Callable[..., Any]
+    sql: Any, schema: str, url_of: Callable[..., str], new_backend: Callable[..., Any]
 ) -> None:
     role = f"lazy_{schema}"
     await sql.execute(
-        f"CREATE ROLE {role} LOGIN SUPERUSER; ALTER ROLE {role} SET synchronous_commit = off"
+        f"CREATE ROLE {role} LOGIN PASSWORD 'secret' SUPERUSER; ALTER ROLE {role} SET synchronous_commit = off"
     )
     try:
-        backend = await new_backend(
-            connectionString=postgres_url.replace("postgres:@", f"{role}:@")
-        )
+        backend = await new_backend(connectionString=url_of(role=role))
         async with backend._connections.lend() as connection:
             assert await connection.fetchval("SHOW synchronous_commit") == "on"
         await backend.close()

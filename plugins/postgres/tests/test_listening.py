@@ -11,6 +11,7 @@ import pytest
 from durahub.backend import (
     ClaimLimit,
     ClaimLimits,
+    Forwarded,
     InstanceChanged,
     ReleaseInstance,
     Room,
@@ -128,6 +129,24 @@ async def test_end_of_a_session_tells_who_may_take_over(hub: Any, make: Any, pee
         await settle(hub)
         await hub.backend.unregister(make.session)
         assert await hear(heard) == WorkDue()
+
+
+async def test_only_the_target_is_told_of_an_envelope(
+    hub: Any, make: Any, peer: Any, new_backend: Callable[..., Any], notified: list[str]
+) -> None:
+    named = SessionId('odd " \0 name')
+    backend = await new_backend()
+    await backend.register(make.registration(named))
+    async with listening(peer, "peer") as heard, listening(backend, named) as overheard:
+        await settle(hub, 2)
+        assert await hub.backend.forward(make.session, SessionId("peer"), b"1")
+        assert await hear(heard) == Forwarded()
+        assert not await hub.backend.forward(make.session, SessionId("unknown"), b"1")
+        assert await hub.backend.forward(make.session, named, b"2")
+        assert await hear(overheard) == Forwarded()
+        assert heard.empty()
+        assert overheard.empty()
+    assert len(notified) == 2
 
 
 async def test_freed_place_is_told_to_who_has_limits(

@@ -28,7 +28,16 @@ from durahub_postgres.answers import applied_of, claims_of, tasks_of
 from durahub_postgres.backend import _APPLY
 from durahub_postgres.batch import Batch
 
-TABLES = ("instances", "schedule", "payloads", "history", "messages", "timers", "activities")
+TABLES = (
+    "instances",
+    "schedule",
+    "payloads",
+    "history",
+    "messages",
+    "timers",
+    "activities",
+    "forwarded",
+)
 
 FILL = """
 INSERT INTO instances SELECT n, app, 'f' || n, 'flow' || n % 7, NULL, 'e' || n, 1,
@@ -51,6 +60,8 @@ WHERE instance > 1000000 AND status = 0;
 INSERT INTO activities (instance, owner, task_id, execution_id, app_id, name, payload)
 SELECT instance, CASE WHEN instance % 50 = 3 THEN 4711 END, 1, execution_id, app_id,
   'act' || instance % 7, 'task' FROM instances WHERE instance > 1000000 AND status = 0;
+INSERT INTO forwarded (session, payload)
+SELECT 4711 + n % 100, 'envelope' FROM generate_series(1, $1) AS n;
 """
 
 Calls = dict[str, Callable[[], Awaitable[Any]]]
@@ -121,6 +132,8 @@ async def work(direct: Direct, make: Any, tag: str) -> None:
         ),
         make.turn(five, status=RuntimeStatus.COMPLETED, output="done"),
     )
+    assert await direct.call("owner", "owners", make.session, f"{tag}5", None)
+    assert await direct.call("task owner", "owners", make.session, f"{tag}1", 0)
     first, *others = applied.activities
     await direct.apply(
         "results",
@@ -144,6 +157,11 @@ async def work(direct: Direct, make: Any, tag: str) -> None:
     await direct.call("ended", "list_ended", make.app, 1, 10)
     await direct.call("heartbeat", "heartbeat", make.session)
     await direct.call("release except", "release_except", make.session, keys[:3], [])
+    assert await direct.call("forward", "forward", make.session, "limited", b"x") == [(True,)]
+    envelopes = await direct.call("take", "take_forwarded", "limited", [], 10)
+    assert envelopes
+    numbers = [envelope["number"] for envelope in envelopes]
+    await direct.call("handle", "take_forwarded", "limited", numbers, 10)
     await direct.apply("purge", *(PurgeInstance(key=make.key(one), force=True) for _, one in keys))
 
 

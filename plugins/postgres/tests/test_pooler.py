@@ -18,8 +18,8 @@ from .pooler import Pooler, pooler
 
 
 @pytest.fixture
-async def pool(postgres_url: str, tmp_path: Path) -> AsyncIterator[Pooler]:
-    parsed = urlsplit(postgres_url)
+async def pool(trusting_postgres_url: str, tmp_path: Path) -> AsyncIterator[Pooler]:
+    parsed = urlsplit(trusting_postgres_url)
     directory = parse_qs(parsed.query).get("host", [""])[0]
     assert directory, "the tests' server listens on a Unix socket"
     async with pooler(f"{directory}/.s.PGSQL.{parsed.port or 5432}", tmp_path) as made:

@@ -201,3 +201,35 @@ async def test_purged_by_force_is_lost_for_its_owner(hub: Any, make: Any, mortal
     await hub.apply(PurgeInstance(key=make.key("one"), force=True))
     (result,) = (await mortal.apply(SessionId("mortal"), [make.turn(applied.instances[0])])).results
     assert type(result).__name__ == "NotOwner"
+
+
+async def forwarded(hub: Any) -> list[bytes]:
+    return [row[0] for row in await hub.sql.fetch("SELECT payload FROM forwarded ORDER BY number")]
+
+
+async def test_envelopes_end_with_their_session(hub: Any, make: Any, mortal: Any) -> None:
+    await mortal.register(make.registration("leaving"))
+    for to in ("mortal", "leaving", make.session):
+        assert await mortal.forward("mortal", to, to.encode())
+    await mortal.unregister("leaving")
+    assert await forwarded(hub) == [b"mortal", make.session.encode()]
+    await asyncio.sleep(LIFE_S)
+    await fence(hub, make)
+    assert await forwarded(hub) == [make.session.encode()]
+
+
+async def test_who_forwards_to_the_dead_does_not_keep_them_alive(
+    hub: Any, make: Any, mortal: Any, postgres_url: str
+) -> None:
+    """What came too late to be removed with its session is removed with the next one."""
+    await mortal.register(make.registration("leaving"))
+    await asyncio.sleep(LIFE_S)
+    forwarding = await asyncpg.connect(postgres_url)
+    await forwarding.execute("BEGIN")
+    await forwarding.execute(f"SELECT {hub.schema}.forward('{make.session}', 'mortal', 'x')")
+    assert (await hub.backend.heartbeat(make.session)).fenced == ("mortal",)
+    await forwarding.execute("COMMIT")
+    await forwarding.close()
+    assert await forwarded(hub) == [b"x"]
+    await mortal.unregister("leaving")
+    assert await forwarded(hub) == []

@@ -14,7 +14,7 @@ from durahub.backend.contract import (
     Migration,
     SchemaStatus,
 )
-from durahub.backend.hints import Hint, InstanceChanged, WorkDue
+from durahub.backend.hints import Forwarded, Hint, InstanceChanged, WorkDue
 from durahub.backend.operations import (
     CommitActivity,
     CommitTurn,
@@ -64,13 +64,22 @@ from durahub.backend.results import (
     TurnCommitted,
 )
 from durahub.backend.services import BackendServices
-from durahub.backend.sessions import NO_LIMITS, ClaimLimit, ClaimLimits, Heartbeat, Session
+from durahub.backend.sessions import (
+    MOST_FORWARDED,
+    NO_LIMITS,
+    ClaimLimit,
+    ClaimLimits,
+    Envelope,
+    Heartbeat,
+    Session,
+)
 from durahub.backend.settings import BackendSettings
 
 __all__ = [
     "CONTRACT_VERSION",
     "DEFAULT_SESSION_TIME_TO_LIVE",
     "MESSAGES_PER_CLAIM",
+    "MOST_FORWARDED",
     "NATIVE",
     "NO_LIMITS",
     "NO_ROOM",
@@ -93,6 +102,8 @@ __all__ = [
     "Delivered",
     "EndedInstances",
     "EndedQuery",
+    "Envelope",
+    "Forwarded",
     "Heartbeat",
     "Hint",
     "InstanceChanged",

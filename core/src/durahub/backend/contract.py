@@ -21,7 +21,7 @@ Rules for all methods:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -39,7 +39,7 @@ from durahub.backend.results import (
     Room,
 )
 from durahub.backend.services import BackendServices
-from durahub.backend.sessions import Heartbeat, Session
+from durahub.backend.sessions import Envelope, Heartbeat, Session
 from durahub.errors import CapabilityNotSupportedError
 from durahub.types import InstanceKey, SessionId, TaskKey
 
@@ -59,7 +59,7 @@ class ContractVersion(NamedTuple):
         return f"{self.major}.{self.minor}"
 
 
-CONTRACT_VERSION = ContractVersion(1, 0)
+CONTRACT_VERSION = ContractVersion(1, 1)
 
 
 class SchemaStatus(NamedTuple):
@@ -291,6 +291,71 @@ class Backend(ABC):
         Raises:
             SessionFencedError: The session is not alive; nothing was claimed.
         """
+
+    async def owners(
+        self, session_id: SessionId, instance_id: str, task_id: int | None
+    ) -> tuple[SessionId, ...]:
+        """Return which sessions of the session's application own what a name may mean; one snapshot.
+
+        A worker's answer that bears no completion token names what it answers, and this tells where that
+        is in flight. This default is for stores that one process at a time uses: nowhere else.
+
+        Args:
+            session_id: Who asks, and may itself be among the owners.
+            instance_id: Names the application's own instance, if `task_id` is None.
+            task_id: Else this names, together with `instance_id`, activity tasks for the application: one
+                of each generation of each application's instance of that id.
+
+        Returns:
+            The owners, in any order, each once.
+
+        Raises:
+            SessionFencedError: The session that asks is not alive.
+        """
+        return ()
+
+    async def forward(self, session_id: SessionId, to: SessionId, payload: bytes) -> bool:
+        """Keep bytes for a session of the same application, until it has handled them or has ended.
+
+        They are as durable as what `apply` writes, for as long as that session lives; when it has ended
+        or was fenced, they are gone for good. An overdue session lives until it is fenced. A call that is
+        repeated because its answer never came forwards twice. This default is for stores that one process
+        at a time uses: nobody is there to forward to.
+
+        Args:
+            session_id: Who forwards.
+            to: Who gets them, told by a `Forwarded` hint.
+            payload: Any bytes; what they mean is the engine's business.
+
+        Returns:
+            Whether they are kept; False if `to` is not a living session of the sender's application.
+
+        Raises:
+            SessionFencedError: The session that forwards is not alive; nothing was kept.
+            BackendUnavailableError: Also if about `MOST_FORWARDED` wait for that session already; then
+                nothing was kept.
+        """
+        return False
+
+    async def take_forwarded(
+        self, session_id: SessionId, handled: Collection[int], limit: int
+    ) -> tuple[Envelope, ...]:
+        """Remove what the session has handled of what was forwarded to it, and return what else waits.
+
+        What is not named in `handled` is returned again by the next call, so that nothing is lost with an
+        answer that never comes. Envelopes of one sender are returned in the order in which it forwarded
+        them, each call of `forward` after the return of the one before; nobody else's are ever returned
+        or removed. This default is for stores that one process at a time uses.
+
+        Args:
+            session_id: To whom they were forwarded.
+            handled: Numbers of envelopes, which may be gone already.
+            limit: Most envelopes to return, the oldest ones.
+
+        Raises:
+            SessionFencedError: The session is not alive.
+        """
+        return ()
 
     @abstractmethod
     async def get(

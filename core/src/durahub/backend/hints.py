@@ -27,5 +27,10 @@ class InstanceChanged:
     key: InstanceKey
 
 
-Hint = WorkDue | InstanceChanged
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """Another session forwarded something to this one: `Backend.take_forwarded` returns it."""
+
+
+Hint = WorkDue | InstanceChanged | Forwarded
 """Anything that `Backend.wakeups` yields."""

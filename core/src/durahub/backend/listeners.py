@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from collections.abc import Set as AbstractSet
 
-from durahub.backend import Hint, InstanceChanged, Session, WorkDue
+from durahub.backend import Forwarded, Hint, InstanceChanged, Session, WorkDue
 from durahub.types import AppId, InstanceKey, SessionId
 
 MOST_WAITING = 1000
@@ -49,3 +49,9 @@ class Listeners:
                 continue
             if session.app_id in vacated and is_waiting(session.app_id):
                 queue.put_nowait(WorkDue())
+
+    def tell_of_envelope(self, to: SessionId) -> None:
+        """Tell a session that something was forwarded to it."""
+        for session, queue in self._queues:
+            if session.session_id == to and not queue.full():
+                queue.put_nowait(Forwarded())

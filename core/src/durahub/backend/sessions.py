@@ -1,4 +1,4 @@
-"""Sessions: who owns, and how the dead lose what they owned."""
+"""Sessions: who owns, how the dead lose what they owned, and what one session hands to another."""
 
 from __future__ import annotations
 
@@ -90,3 +90,20 @@ class Heartbeat:
 
     now: datetime
     fenced: tuple[SessionId, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """Something that another session forwarded.
+
+    Attributes:
+        number: Names it among all that are ever forwarded to its session.
+        payload: The bytes, as they were given.
+    """
+
+    number: int
+    payload: bytes
+
+
+MOST_FORWARDED = 1000
+"""About how many envelopes wait for one session at most."""

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from collections.abc import Set as AbstractSet
 
 from durahub.engine.options import UNLIMITED_IN_FLIGHT
-from durahub.engine.streams import ItemName, Response, WorkerStream, WorkItem
+from durahub.engine.streams import ItemName, Response, WorkerStream, WorkItem, new_token
 from durahub.errors import RequestError, ShuttingDownError, StreamEndedError
 from durahub.protocol import messages as pb
+from durahub.types import SessionId
 
 log = logging.getLogger("durahub.engine.dispatch")
 
@@ -46,7 +46,7 @@ class Dispatcher:
         self._streams: dict[int, WorkerStream] = {}
         self._connections = 0
         self._tokens = itertools.count(1)
-        self._token_prefix = secrets.token_hex(8)
+        self._session_id = SessionId("")
         self._pending: deque[WorkItem] = deque()
         self._by_name: dict[ItemName, list[WorkItem]] = {}
         self._orphaned = asyncio.Event()
@@ -97,23 +97,36 @@ class Dispatcher:
         if not item.settled.done():
             item.settled.set_result(None)
 
-    async def complete(self, name: ItemName, token: str, response: Response) -> None:
+    def use_session(self, session_id: SessionId) -> None:
+        """Have tokens tell this session from now on; nothing is with a worker."""
+        self._session_id = session_id
+
+    async def complete(self, name: ItemName, token: str, response: Response) -> bool:
         """Take a worker's answer, and return once it is durable or known to be void.
 
+        Returns:
+            Whether it answers something that is in flight here.
+        """
+        item = self.accept(name, token, response)
+        if item is not None and name.task_id is not None:
+            # Not awaited itself: a caller that is cancelled must not cancel it for the others.
+            await asyncio.wait([item.settled])
+        return item is not None
+
+    def accept(self, name: ItemName, token: str, response: Response) -> WorkItem | None:
+        """Take a worker's answer, and return what it answers.
+
         An answer to nothing that is in flight is ignored, and so is one with the token of another
-        dispatch; without a token it counts for whatever of that name is with a worker (old SDKs).
+        dispatch: None. Without a token it counts for whatever of that name is with a worker (old SDKs).
         """
         item = self._find(name, token)
         if item is None:
-            log.info("Ignoring complete task which no longer exists", extra={"item": name})
-            return
+            return None
         if token and item.stream is not None:
             item.stream.returns_tokens = True
         if not item.response.done():
             item.response.set_result(response)
-        if name.task_id is not None:
-            # Not awaited itself: a caller that is cancelled must not cancel it for the others.
-            await asyncio.wait([item.settled])
+        return item
 
     async def serve(
         self,
@@ -205,7 +218,7 @@ class Dispatcher:
             return
         item.stream = stream
         item.asked = stream.number
-        item.token = f"{self._token_prefix}-{next(self._tokens)}"
+        item.token = new_token(self._session_id, next(self._tokens))
         stream.in_flight.add(item)
         stream.outbox.append(item)
         stream.wake.set()

@@ -12,11 +12,13 @@ from collections.abc import AsyncGenerator, Mapping
 from durahub.backend import (
     Backend,
     BackendServices,
+    Forwarded,
     InstanceChanged,
     Session,
 )
 from durahub.clock import Clock
 from durahub.engine.activities import ActivityRunner
+from durahub.engine.answers import Answers
 from durahub.engine.client import Client
 from durahub.engine.damage import PASSING, report_damage
 from durahub.engine.dispatch import Dispatcher
@@ -77,6 +79,12 @@ class Engine:
             is_limited=bool(options.limits),
             renew=self._renew_session,
         )
+        self._answers = Answers(
+            backend,
+            self._dispatcher,
+            safety_poll_s=options.safety_poll.total_seconds(),
+            on_fenced=self._lane.doubt,
+        )
         self._watchers = Watchers(backend)
         self._retention = Retention(backend, self._lane, self._watchers, clock, options)
         self.client = Client(backend, self._lane, self._watchers, clock, options.app_id)
@@ -128,6 +136,7 @@ class Engine:
                 self._dispatcher.run(),
                 self._keep_session(),
                 self._look_for_lost_hints(),
+                self._answers.run(),
                 self._retrials.run(),
                 watch_for_pauses(self._recover_from_pause),
             )
@@ -157,6 +166,7 @@ class Engine:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._lane.drain()
+                await self._answers.drain()
                 if self._session is not None:
                     await self._backend.unregister(self._session.session_id)
         except (TimeoutError, BackendError) as error:
@@ -164,6 +174,7 @@ class Engine:
                 "the session could not be ended; it ends by its time to live",
                 extra={"error": str(error)},
             )
+        self._answers.close()
         for task in (*self._background, self._hints):
             task.cancel()
         await self._group.__aexit__(None, None, None)
@@ -190,12 +201,18 @@ class Engine:
         )
 
     async def complete_workflow(self, response: pb.WorkflowResponse) -> None:
-        """Take a worker's answer to a turn. Nothing is promised: a lost one is asked for again."""
+        """Take a worker's answer to a turn, whichever sidecar of the application asked for it.
+
+        One that belongs here may be lost with this process, and is then asked for again; one that belongs
+        elsewhere is with the store when this returns.
+        """
         name = ItemName(response.instanceId, None)
-        await self._dispatcher.complete(name, response.completionToken, response)
+        await self._answers.take(name, response)
 
     async def complete_activity(self, response: pb.ActivityResponse) -> None:
-        """Take an activity's result; when this returns it is durable, or nobody wants it.
+        """Take an activity's result, whichever sidecar of the application asked for it.
+
+        When this returns it is durable, or with the store for the sidecar that asked, or nobody wants it.
 
         A result that names no instance is ignored, and a warning is logged: task ids are unique within an
         instance only, and whoever guessed would now and then fail another instance's activity.
@@ -207,7 +224,7 @@ class Engine:
                 extra={"task_id": response.taskId},
             )
         name = ItemName(response.instanceId, response.taskId)
-        await self._dispatcher.complete(name, response.completionToken, response)
+        await self._answers.take(name, response)
 
     def _equip(self) -> None:
         turns = TurnRunner(
@@ -226,6 +243,7 @@ class Engine:
         )
         activities = ActivityRunner(self._lane, self._dispatcher, self._clock)
         self._workbench.equip(self._group, self._lane, turns.run, activities.run)
+        self._answers.equip(self._group)
 
     async def _register(self) -> SessionId:
         self._session = Session(
@@ -235,8 +253,11 @@ class Engine:
             holder=f"{socket.gethostname()}, process {os.getpid()}",
             limits=self._options.limits,
         )
+        session_id = self._session.session_id
         await self._backend.register(self._session)
-        return self._session.session_id
+        self._dispatcher.use_session(session_id)
+        self._answers.use_session(session_id)
+        return session_id
 
     async def _renew_session(self) -> SessionId:
         """Start over after the session was fenced: nothing in flight belongs to us any more."""
@@ -259,8 +280,8 @@ class Engine:
                 backoff.succeeded()
                 delay_s = interval_s
             except SessionFencedError:
-                # The lane finds out by itself, at its next call, and renews the session.
-                self._lane.look()
+                # The lane finds out too, and renews the session; without a worker it would not ask.
+                self._lane.doubt()
                 delay_s = interval_s
             except PASSING as error:
                 report_damage("heartbeat", error)
@@ -274,6 +295,8 @@ class Engine:
                 async for hint in self._backend.wakeups(self._session.session_id):
                     if isinstance(hint, InstanceChanged):
                         await self._watchers.look([hint.key])
+                    elif isinstance(hint, Forwarded):
+                        self._answers.look()
                     else:
                         self._lane.look()
             except (*PASSING, SessionFencedError) as error:

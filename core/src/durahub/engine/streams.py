@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from durahub.errors import RequestError
 from durahub.protocol import messages as pb
+from durahub.types import SessionId
 
 OUTBOX_ITEMS = 64
 """Items that wait for one stream at most; the others go to whoever takes them first."""
@@ -28,6 +29,17 @@ class ItemName(NamedTuple):
 
     instance_id: str
     task_id: int | None
+
+
+def new_token(session_id: SessionId, number: int) -> str:
+    """Return the completion token of a session's dispatch of that number."""
+    return f"{session_id}-{number}"
+
+
+def session_of(token: str) -> SessionId | None:
+    """Return whose dispatch a completion token is of, or None if it is not one of ours."""
+    session_id, _, number = token.rpartition("-")
+    return SessionId(session_id) if session_id and number.isdecimal() else None
 
 
 @dataclass(slots=True, eq=False)

@@ -6,7 +6,7 @@ conformance kit is tested against.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from itertools import islice
@@ -23,6 +23,7 @@ from durahub.backend import (
     ClaimedInstance,
     EndedInstances,
     EndedQuery,
+    Envelope,
     Heartbeat,
     Hint,
     InstanceClaims,
@@ -264,6 +265,39 @@ class MemoryBackend(Backend):
         ):
             claimed.append(self._store.claim_task(session, row))
         return tuple(claimed)
+
+    # Forwarding
+
+    async def owners(
+        self, session_id: SessionId, instance_id: str, task_id: int | None
+    ) -> tuple[SessionId, ...]:
+        """Return which sessions of the session's application own what a name may mean."""
+        self._hub_now()
+        app_id = self._store.living(session_id).session.app_id
+        return tuple(self._store.owners(app_id, instance_id, task_id))
+
+    async def forward(self, session_id: SessionId, to: SessionId, payload: bytes) -> bool:
+        """Keep bytes for a living session of the same application, and tell it."""
+        self._hub_now()
+        sender, target = self._store.living(session_id), self._store.sessions.get(to)
+        if target is None or not target.alive or target.session.app_id != sender.session.app_id:
+            return False
+        self._store.forward(target, payload)
+        self._store.listeners.tell_of_envelope(to)
+        return True
+
+    async def take_forwarded(
+        self, session_id: SessionId, handled: Collection[int], limit: int
+    ) -> tuple[Envelope, ...]:
+        """Remove what the session has handled, and return what else waits for it."""
+        self._hub_now()
+        forwarded = self._store.living(session_id).forwarded
+        for number in handled:
+            forwarded.pop(number, None)
+        return tuple(
+            Envelope(number=number, payload=payload)
+            for number, payload in islice(forwarded.items(), limit)
+        )
 
     # Reading
 

@@ -114,6 +114,7 @@ class SessionRow:
         alive: False once it was fenced or ended.
         instances: What it owns; used as an ordered set.
         tasks: What it owns; used as an ordered set.
+        forwarded: What others forwarded to it and it has not handled, by number, the oldest first.
     """
 
     session: Session
@@ -121,6 +122,7 @@ class SessionRow:
     alive: bool = True
     instances: dict[InstanceKey, None] = field(default_factory=dict)
     tasks: dict[TaskKey, None] = field(default_factory=dict)
+    forwarded: dict[int, bytes] = field(default_factory=dict)
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether others may fence it."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from itertools import count
 
 from durahub.backend import (
+    MOST_FORWARDED,
     ActivityTask,
     ClaimedInstance,
     CreateInstance,
@@ -17,7 +18,7 @@ from durahub.backend import (
 )
 from durahub.backend.listeners import Listeners
 from durahub.backend.transitions import record_of_creation
-from durahub.errors import BackendError, SessionFencedError
+from durahub.errors import BackendError, BackendUnavailableError, SessionFencedError
 from durahub.testing.memory_index import PriorityIndex
 from durahub.testing.memory_rows import InstanceRow, SessionRow, TaskRow
 from durahub.types import AppId, InstanceKey, RuntimeStatus, SessionId, TaskKey
@@ -82,6 +83,34 @@ class MemoryStore:
             raise SessionFencedError(f"session {session_id!r} is not alive; start a new one")
         return row
 
+    def owners(self, app_id: AppId, instance_id: str, task_id: int | None) -> list[SessionId]:
+        """Return who of an application's sessions own its instance, or activity tasks of that name."""
+        named = InstanceKey(app_id, instance_id)
+        return [
+            key
+            for key, row in self.sessions.items()
+            if row.session.app_id == app_id
+            and (
+                named in row.instances
+                if task_id is None
+                else any(
+                    (t.instance.instance_id, t.task_id) == (instance_id, task_id) for t in row.tasks
+                )
+            )
+        ]
+
+    def forward(self, row: SessionRow, payload: bytes) -> None:
+        """Keep bytes for a living session, after all that were kept for it before.
+
+        Raises:
+            BackendUnavailableError: It has too much to handle already.
+        """
+        if len(row.forwarded) >= MOST_FORWARDED:
+            raise BackendUnavailableError(
+                f"session {row.session.session_id!r} has too much to handle that was forwarded to it"
+            )
+        row.forwarded[next(self._positions)] = payload
+
     def overdue(self, now: datetime) -> tuple[SessionId, ...]:
         """Return the sessions that should be fenced."""
         return tuple(key for key, row in self.sessions.items() if row.is_overdue(now))
@@ -90,6 +119,7 @@ class MemoryStore:
         """Fence a session or let it go: it can't write any more, and what it owned is unowned."""
         row = self.sessions[session_id]
         row.alive = False
+        row.forwarded.clear()
         for key in tuple(row.instances):
             self.disown(self.instances[key])
         for task in tuple(row.tasks):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 
@@ -19,6 +19,7 @@ from durahub.backend import (
     Capabilities,
     EndedInstances,
     EndedQuery,
+    Envelope,
     Heartbeat,
     Hint,
     InstanceClaims,
@@ -45,7 +46,7 @@ from durahub_postgres.connections import Connections
 from durahub_postgres.listening import listen
 from durahub_postgres.sessions import beat_of, register_parameters
 from durahub_postgres.settings import PostgresSettings
-from durahub_postgres.text import to_stored
+from durahub_postgres.text import from_stored, to_stored
 
 CAPABILITIES = Capabilities(durable=NATIVE, multi_process=NATIVE, hints=NATIVE, limits=NATIVE)
 """What a database provides."""
@@ -253,6 +254,39 @@ class PostgresBackend(Backend):
                 "SELECT * FROM {hub}.claim_activities($1, $2)", to_stored(session_id), limit
             )
         )
+
+    # Forwarding
+
+    async def owners(
+        self, session_id: SessionId, instance_id: str, task_id: int | None
+    ) -> tuple[SessionId, ...]:
+        """Return which sessions of the session's application own what a name may mean."""
+        rows = await self._hub().call(
+            "SELECT {hub}.owners($1, $2, $3)",
+            to_stored(session_id),
+            to_stored(instance_id),
+            task_id,
+        )
+        return tuple(SessionId(from_stored(row[0])) for row in rows)
+
+    async def forward(self, session_id: SessionId, to: SessionId, payload: bytes) -> bool:
+        """Keep bytes for a living session of the same application, and tell it."""
+        (row,) = await self._hub().call(
+            "SELECT {hub}.forward($1, $2, $3)", to_stored(session_id), to_stored(to), payload
+        )
+        return bool(row[0])
+
+    async def take_forwarded(
+        self, session_id: SessionId, handled: Collection[int], limit: int
+    ) -> tuple[Envelope, ...]:
+        """Remove what the session has handled, and return what else waits for it."""
+        rows = await self._hub().call(
+            "SELECT number, payload FROM {hub}.take_forwarded($1, $2, $3)",
+            to_stored(session_id),
+            list(handled),
+            limit,
+        )
+        return tuple(Envelope(number=row[0], payload=row[1]) for row in rows)
 
     # Reading
 

@@ -34,6 +34,7 @@ _UNAVAILABLE = {
     "57P02": "the server crashed and restarts",
     "57P03": "the server is starting up or shutting down",
     "57P05": "the server closed an idle connection",
+    "DH002": "a session has too much to handle that was forwarded to it; try again",
     "XX000": "the server failed inside; see its log",
     "0A000": "the schema was made anew",
     "58030": "the server failed to read or write a file; see its log",

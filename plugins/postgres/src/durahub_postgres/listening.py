@@ -12,7 +12,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from durahub.backend import Hint, InstanceChanged, WorkDue
+from durahub.backend import Forwarded, Hint, InstanceChanged, WorkDue
 from durahub.errors import BackendUnavailableError
 from durahub.types import AppId, InstanceKey, SessionId
 
@@ -42,6 +42,7 @@ class _Ear:
         self._connection = connection
         self._heard: asyncio.Queue[str | None] = asyncio.Queue()
         self._number = 0
+        self._session_id = ""
         self._app_id = ""
 
     async def open(self, hub: Hub, session_id: SessionId) -> None:
@@ -50,10 +51,11 @@ class _Ear:
         Raises:
             asyncpg.PostgresError: Also if the session is not alive.
         """
+        self._session_id = to_stored(session_id)
         self._connection.add_termination_listener(self._ended)
         await self._connection.add_listener(hub.channel, self._notified)
         self._number, self._app_id = await self._connection.fetchrow(
-            hub.sql(_GUARD), to_stored(session_id)
+            hub.sql(_GUARD), self._session_id
         )
 
     async def next(self) -> Hint:
@@ -76,12 +78,14 @@ class _Ear:
                 return hint
 
     def _hint_of(self, payload: str) -> Hint | None:
-        kind, sender, app_id, instance_id = json.loads(payload)
+        kind, sender, app_id, name = json.loads(payload)
         if sender == self._number:
             return None
         if kind == "work":
             return WorkDue() if app_id == self._app_id else None
-        return InstanceChanged(InstanceKey(AppId(from_stored(app_id)), from_stored(instance_id)))
+        if kind == "forwarded":
+            return Forwarded() if name == self._session_id else None
+        return InstanceChanged(InstanceKey(AppId(from_stored(app_id)), from_stored(name)))
 
     def _notified(self, *notification: object) -> None:
         self._heard.put_nowait(str(notification[3]))

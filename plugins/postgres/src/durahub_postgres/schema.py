@@ -10,7 +10,7 @@ import asyncio
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from durahub.backend import MESSAGES_PER_CLAIM, SchemaStatus
+from durahub.backend import MESSAGES_PER_CLAIM, MOST_FORWARDED, SchemaStatus
 from durahub.errors import BackendCorruptionError, BackendError, SchemaVersionError
 
 Connection = Any
@@ -43,6 +43,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "views.sql",
         ),
     ),
+    Migration("sessions forward to each other", ("forwarding.sql",)),
 )
 """Migration n (from 0) leads from version n to n + 1."""
 
@@ -79,6 +80,7 @@ class Hub(NamedTuple):
             text.replace("{hub}", f'"{self.schema}"')
             .replace("{channel}", f"'{self.channel}'")
             .replace("{cap}", str(MESSAGES_PER_CLAIM))
+            .replace("{most_forwarded}", str(MOST_FORWARDED))
         )
 
     @property

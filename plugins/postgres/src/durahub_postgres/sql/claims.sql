@@ -139,9 +139,13 @@ BEGIN
     -- One more, to know whether there is more.
     admitted := {hub}.due_within_limits(me, p_limit + 1::bigint, moment);
     picked := ARRAY(
-      SELECT s.instance FROM {hub}.schedule AS s
-      WHERE s.instance = ANY (admitted[:p_limit]) AND s.owner IS NULL AND s.wake_at <= moment
-      ORDER BY s.wake_at, s.instance FOR UPDATE SKIP LOCKED);
+      SELECT l.instance FROM unnest(admitted[:p_limit]) WITH ORDINALITY AS c(instance, place)
+      -- The conditions stay outside, or a server may read all that is due for them.
+      CROSS JOIN LATERAL (
+        SELECT * FROM {hub}.schedule AS s WHERE s.instance = c.instance
+        FOR UPDATE SKIP LOCKED) AS l
+      WHERE l.owner IS NULL AND l.wake_at <= moment
+      ORDER BY c.place);
   END IF;
   UPDATE {hub}.schedule SET owner = me.session WHERE instance = ANY (picked);
   IF admitted IS NULL THEN
@@ -208,9 +212,12 @@ BEGIN
   ELSE
     picked := {hub}.tasks_within_limits(me, p_limit);
     picked := ARRAY(
-      SELECT a.activity FROM {hub}.activities AS a
-      WHERE a.activity = ANY (picked) AND a.owner IS NULL
-      ORDER BY a.activity FOR UPDATE SKIP LOCKED);
+      SELECT l.activity FROM unnest(picked) AS c(activity)
+      CROSS JOIN LATERAL (
+        SELECT * FROM {hub}.activities AS a WHERE a.activity = c.activity
+        FOR UPDATE SKIP LOCKED) AS l
+      WHERE l.owner IS NULL
+      ORDER BY l.activity);
   END IF;
   UPDATE {hub}.activities SET owner = me.session WHERE activity = ANY (picked);
   RETURN QUERY
