@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -14,8 +17,8 @@ from durahub.testing import ManualClock
 from durahub.types import InstanceKey
 from durahub_actors.backend import ActorsBackend
 from durahub_actors.settings import ActorsSettings
-from durahub_actors.stores.memory import MemoryStateStore
-from durahub_actors.stores.memory_state import MemoryState
+from durahub_actors.stores import MemoryState, MemoryStateStore, StateStore
+from durahub_actors.stores.sqlite import SqliteStateStore, SqliteStoreSettings
 from durahub_actors.workflows.codec import decode_state
 from durahub_actors.workflows.names import Names
 from durahub_conformance import Harness, Probe
@@ -26,7 +29,27 @@ FOREVER_S = 10**9
 NAMES = Names()
 
 
-class MemoryProbe(Probe):
+class StoreProbe(Probe):
+    """Reads a state store's values, whichever store it is.
+
+    A subclass says what the store holds of an actor.
+    """
+
+    async def history(self, key: InstanceKey) -> Sequence[bytes]:
+        values = await self.values(key)
+        return [values[name] for name in sorted(values) if name.startswith("history-")]
+
+    async def inbox(self, key: InstanceKey) -> Sequence[bytes]:
+        values = await self.values(key)
+        if not values:
+            return []
+        return [one.message.payload for one in decode_state(key, values).inbox]
+
+    @abstractmethod
+    async def values(self, key: InstanceKey) -> Mapping[str, bytes]: ...
+
+
+class MemoryProbe(StoreProbe):
     def __init__(self, state: MemoryState) -> None:
         self._state = state
 
@@ -36,27 +59,47 @@ class MemoryProbe(Probe):
         entries = [(name, self._state.reminders.find(actor, name)) for name in sorted(names)]
         return deepcopy(
             {
-                "state": sorted(self._values(key).items()),
+                "state": sorted((await self.values(key)).items()),
                 "reminders": [(name, entry.reminder, entry.holder) for name, entry in entries],
             }
         )
 
-    async def history(self, key: InstanceKey) -> Sequence[bytes]:
-        values = self._values(key)
-        return [values[name] for name in sorted(values) if name.startswith("history-")]
-
-    async def inbox(self, key: InstanceKey) -> Sequence[bytes]:
-        values = self._values(key)
-        if not values:
-            return []
-        return [one.message.payload for one in decode_state(key, values).inbox]
+    async def values(self, key: InstanceKey) -> Mapping[str, bytes]:
+        found = self._state.actors.get(NAMES.actor_of(key))
+        return {} if found is None else dict(found.values)
 
     async def lose_event(self, key: InstanceKey) -> None:
         del self._state.actors[NAMES.actor_of(key)].values["history-000000"]
 
-    def _values(self, key: InstanceKey) -> dict[str, Any]:
-        found = self._state.actors.get(NAMES.actor_of(key))
-        return {} if found is None else dict(found.values)
+
+class SqliteProbe(StoreProbe):
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def rows(self, key: InstanceKey) -> Mapping[str, Sequence[object]]:
+        return {
+            "actors": self._read("SELECT * FROM actors", key),
+            **{
+                table: self._read(f"SELECT t.* FROM {table} AS t JOIN actors USING (actor)", key)
+                for table in ("state", "marks", "reminders")
+            },
+        }
+
+    async def values(self, key: InstanceKey) -> Mapping[str, bytes]:
+        return dict(self._read("SELECT key, value FROM state JOIN actors USING (actor)", key))
+
+    async def lose_event(self, key: InstanceKey) -> None:
+        (actor,) = self._read("SELECT actor FROM actors", key)[0]
+        with closing(sqlite3.connect(self._path)) as connection, connection:
+            lost = connection.execute(
+                "DELETE FROM state WHERE actor = ? AND key = 'history-000000'", (actor,)
+            )
+            assert lost.rowcount == 1
+
+    def _read(self, query: str, key: InstanceKey) -> list[tuple[Any, ...]]:
+        where = f"{query} WHERE actors.type = ? AND actors.id = ?"
+        with closing(sqlite3.connect(self._path)) as connection:
+            return connection.execute(where, NAMES.actor_of(key)).fetchall()
 
 
 class ActorsHarness(Harness):
@@ -69,7 +112,7 @@ class ActorsHarness(Harness):
         settings = ActorsSettings.model_validate({"sessionTimeToLive": FOREVER_S})
         return ActorsBackend(settings, self.store())
 
-    def store(self) -> MemoryStateStore:
+    def store(self) -> StateStore:
         return MemoryStateStore(self.state)
 
     @property
@@ -106,3 +149,12 @@ class ExclusiveActorsHarness(ActorsHarness):
 
     def store(self) -> MemoryStateStore:
         return ExclusiveStore(self.state, self._users)
+
+
+class SqliteActorsHarness(ActorsHarness):
+    def store(self) -> StateStore:
+        return SqliteStateStore(SqliteStoreSettings(path=self.directory / "state.db"))
+
+    @property
+    def probe(self) -> Probe:
+        return SqliteProbe(self.directory / "state.db")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from durahub_conformance import BackendConformance
 
-from .actors_harness import ActorsHarness, ExclusiveActorsHarness
+from .actors_harness import ActorsHarness, ExclusiveActorsHarness, SqliteActorsHarness
 
 
 class TestActors(BackendConformance):
@@ -11,3 +11,7 @@ class TestActors(BackendConformance):
 
 class TestExclusiveActors(BackendConformance):
     harness = ExclusiveActorsHarness
+
+
+class TestActorsInSqlite(BackendConformance):
+    harness = SqliteActorsHarness

@@ -128,11 +128,15 @@ class Applier:
         sent = self._sent(committed, results)
         self._outbox.expect(sent)
         second = plan.second(committed.values())
-        if second.steps:
-            answers.append(await self._core.call(second.steps, visit, member))
-            second.note(answers[1], results)
-            conflicts = _conflicts(second, answers[1])
-            answers += await self._settle_conflicts(conflicts, visit, member)
+        try:
+            if second.steps:
+                answers.append(await self._core.call(second.steps, visit, member))
+                second.note(answers[1], results)
+                conflicts = _conflicts(second, answers[1])
+                answers += await self._settle_conflicts(conflicts, visit, member)
+        except BaseException:
+            self._outbox.fail(sent)
+            raise
         self._outbox.settle([reminder for reminder, _ in sent])
         return results, answers
 

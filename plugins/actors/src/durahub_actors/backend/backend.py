@@ -193,6 +193,7 @@ class ActorsBackend(Backend):
         """Give back whatever the session owns except what is named."""
 
         async def release(hub: Hub, member: Member) -> None:
+            await member.others_done()
             if await hub.claims.release_except(member, instances, tasks):
                 self._tell(session_id, (member.app_id,), ())
 
@@ -276,7 +277,8 @@ class ActorsBackend(Backend):
     ) -> T:
         member = await hub.core.sessions.living(session_id)
         try:
-            return await call(hub, member)
+            with member.call():
+                return await call(hub, member)
         except LeaseEndedError:
             await hub.core.sessions.examine(member)
             raise BackendUnavailableError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import count
 
 from durahub.backend import ActivityTask, ClaimedInstance, InstanceClaims
 from durahub.types import InstanceKey, TaskKey
@@ -19,7 +21,7 @@ from durahub_actors.workflows.steps import CLAIM, Visit
 
 log = logging.getLogger("durahub.actors.claims")
 
-MOST_ROUNDS = 5
+MOST_ROUNDS = 10
 """How often a claim looks again because others were faster."""
 
 
@@ -29,6 +31,7 @@ class Claims:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._damaged: set[ActorId] = set()
+        self._turn = asyncio.Lock()
 
     async def instances(self, member: Member, limit: int) -> InstanceClaims:
         """Take due instances, longest due first; see `Backend.claim_instances`.
@@ -40,19 +43,24 @@ class Claims:
         """
         queue = self._core.names.workflow_type(member.app_id)
         claimed: list[ClaimedInstance] = []
-        due = await self._core.store.due(queue, self._asked(limit))
-        for _ in range(MOST_ROUNDS):
-            if not limit or not due.reminders:
-                break
-            visit = self._core.visit(member, now=due.now)
-            found = [one.id.home for one in due.reminders][: limit + len(self._damaged)]
-            claimed += await self.take(member, found, visit, limit - len(claimed))
-            if len(claimed) == limit or len(due.reminders) < self._asked(limit):
-                break
-            due = await self._core.store.due(queue, self._asked(limit - len(claimed)))
-        return InstanceClaims(instances=tuple(claimed), next_due_at=due.next_due_at, now=due.now)
+        # Those of one process don't compete for the same.
+        async with self._turn:
+            for attempt in count(1):
+                most = limit - len(claimed)
+                asked = most + len(self._damaged) if most else 0
+                due = await self._core.store.due(queue, asked)
+                wanted = [one.id.home for one in due.reminders]
+                visit = self._core.visit(member, now=due.now)
+                taken = await self._take(member, wanted, visit, most)
+                claimed += taken
+                is_all = len(claimed) == limit or len(taken) == len(wanted) < asked
+                if is_all or attempt == MOST_ROUNDS:
+                    return InstanceClaims(
+                        instances=tuple(claimed), next_due_at=due.next_due_at, now=due.now
+                    )
+        raise AssertionError("counting ends nowhere")
 
-    async def take(
+    async def _take(
         self, member: Member, actors: Sequence[ActorId], visit: Visit, limit: int
     ) -> list[ClaimedInstance]:
         """Take some of these instances, in their order, those that somebody owns left out."""
@@ -72,9 +80,6 @@ class Claims:
         claimed = (answers[actor].claimed for actor in wanted)
         return [one for one in claimed if one is not None]
 
-    def _asked(self, limit: int) -> int:
-        return limit + len(self._damaged) if limit else 0
-
     async def tasks(self, member: Member, limit: int) -> tuple[ActivityTask, ...]:
         """Take activity tasks, oldest first; see `Backend.claim_activities`.
 
@@ -83,15 +88,14 @@ class Claims:
         """
         queue = self._core.names.activity_queue(member.app_id)
         claimed: list[ActivityTask] = []
-        for _ in range(MOST_ROUNDS):
-            asked = limit - len(claimed)
-            if not asked:
-                break
-            due = await self._core.store.due(queue, asked)
-            taken = await self.take_reminders(member, [one.id for one in due.reminders])
-            claimed += [self._task(one) for one in due.reminders if one.id in taken]
-            if len(due.reminders) < asked:
-                break
+        async with self._turn:
+            for _ in range(MOST_ROUNDS):
+                asked = limit - len(claimed)
+                due = await self._core.store.due(queue, asked)
+                taken = await self.take_reminders(member, [one.id for one in due.reminders])
+                claimed += [self._task(one) for one in due.reminders if one.id in taken]
+                if len(claimed) == limit or len(taken) == len(due.reminders) < asked:
+                    break
         return tuple(claimed)
 
     async def take_reminders(

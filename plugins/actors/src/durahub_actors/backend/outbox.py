@@ -53,17 +53,24 @@ class Outbox:
         self._names = workflows
         self._host = host
         self._undelivered: dict[ReminderId, Parcel] = {}
+        self._expected: set[ReminderId] = set()
         self._is_unsure = False
         self.settled: OrderedDict[ActorId, frozenset[str]] = OrderedDict()
 
     def expect(self, sent: Sequence[tuple[ReminderId, Parcel]]) -> None:
-        """Note what was saved and is about to be delivered."""
+        """Note what was saved and is about to be delivered by who saved it."""
+        self._expected.update(reminder for reminder, _ in sent)
+
+    def fail(self, sent: Sequence[tuple[ReminderId, Parcel]]) -> None:
+        """Note what was to be delivered, and whether it was is not known: it is to be delivered again."""
+        self._expected.difference_update(reminder for reminder, _ in sent)
         self._undelivered.update(sent)
 
     def settle(self, sent: Sequence[ReminderId]) -> None:
         """Note what was delivered: its reminder goes with the next save."""
         for reminder in sent:
             self._undelivered.pop(reminder, None)
+            self._expected.discard(reminder)
             known = self.settled.pop(reminder.home, frozenset())
             self.settled[reminder.home] = known | {reminder.name}
             if len(self.settled) > MOST_REMEMBERED:
@@ -95,6 +102,7 @@ class Outbox:
     def forget(self) -> None:
         """Forget everything: the store has been deleted."""
         self._undelivered.clear()
+        self._expected.clear()
         self.settled.clear()
         self._is_unsure = False
 
@@ -153,6 +161,7 @@ class Outbox:
             one
             for one in held
             if one not in self._undelivered
+            and one not in self._expected
             and one.name not in self.settled.get(one.home, frozenset())
         ]
         await self._writer.write(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -35,10 +37,12 @@ class Member:
     Attributes:
         session: As it was registered.
         owned: The actors of the instances that it owns, as far as this process gave them to it.
+        calls: Its calls in progress, in the order in which they began.
     """
 
     session: Session
     owned: set[ActorId] = field(default_factory=set)
+    calls: list[asyncio.Future[None]] = field(default_factory=list)
 
     @property
     def session_id(self) -> SessionId:
@@ -54,6 +58,22 @@ class Member:
     def lease(self) -> str:
         """The name of its lease."""
         return lease_of(self.session_id)
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Count a call as in progress."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.calls.append(done)
+        try:
+            yield
+        finally:
+            self.calls.remove(done)
+            done.set_result(None)
+
+    async def others_done(self) -> None:
+        """Return when the calls are done that began before the last one, which is the caller's own."""
+        for earlier in self.calls[:-1]:
+            await earlier
 
 
 def lease_of(session_id: SessionId) -> str:
