@@ -23,7 +23,9 @@ class BackendServices:
         settle_occupied: For backends that create a turn's children after the turn is durable: returns what
             is to be done instead of a creation whose id has been taken since the turn was committed, given
             what has it; None: nothing. Backends that create children with the turn never call it.
+        internal_grpc_port: Where backends whose processes call each other listen; 0: where they like.
     """
 
     clock: Clock
     settle_occupied: Callable[[CreateInstance, InstanceRecord], Awaitable[Settlement]] | None = None
+    internal_grpc_port: int = 0

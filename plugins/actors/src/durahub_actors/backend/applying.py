@@ -234,10 +234,10 @@ class Applier:
                 if answer.claimed is not None:
                     claimed[actor] = answer.claimed
                 elif actor in claimed and actor in member.owned:
-                    # Something came for it after it was taken.
+                    # Something came for it after it was taken; another host has it, if it is not known here.
                     state = self._core.runtime.known(actor)
-                    assert isinstance(state, WorkflowState)
-                    claimed[actor] = state.claimed(visit.now)
+                    if isinstance(state, WorkflowState):
+                        claimed[actor] = state.claimed(visit.now)
         space = room.instances - len(claimed)
         if space > 0:
             left = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -44,6 +44,7 @@ from durahub.errors import (
 )
 from durahub.types import AppId, InstanceKey, SessionId, TaskKey
 
+from durahub_actors.backend.cluster import Duties
 from durahub_actors.backend.hub import Hub
 from durahub_actors.backend.sessions import Member
 from durahub_actors.runtime import Background, LeaseEndedError
@@ -117,9 +118,7 @@ class ActorsBackend(Backend):
             raise
         self._background = Background()
         await self._background.start()
-        self._opened = Hub(
-            self._store, services, self._names, self.session_time_to_live, self._name
-        )
+        self._opened = Hub(self._store, services, self._names, self._settings, self._name)
 
     async def close(self) -> None:
         """Wait for calls in progress, give up what this process holds, and close the store."""
@@ -161,6 +160,9 @@ class ActorsBackend(Backend):
         return await self._background.run(lambda: self._register(hub, session))
 
     async def _register(self, hub: Hub, session: Session) -> Heartbeat:
+        await hub.core.cluster.start(
+            Duties(answer=hub.core.answer, hear=self._hear, run=self._background.run)
+        )
         heartbeat, ended = await hub.core.sessions.register(session)
         self._tell(session.session_id, hub.core.sessions.apps_of(ended), ())
         await hub.tend()
@@ -263,7 +265,13 @@ class ActorsBackend(Backend):
     def _tell(
         self, teller: SessionId, due: Iterable[AppId], changed: Iterable[InstanceKey]
     ) -> None:
+        due, changed = frozenset(due), tuple(changed)
         self._listeners.tell(teller, due, changed)
+        if self._opened is not None:
+            self._opened.core.cluster.tell(due, changed)
+
+    def _hear(self, due: Collection[AppId], changed: Collection[InstanceKey]) -> None:
+        self._listeners.tell(SessionId(""), due, changed)
 
     async def _for_session(
         self, session_id: SessionId, call: Callable[[Hub, Member], Awaitable[T]]

@@ -11,11 +11,13 @@ from durahub.errors import BackendError
 from durahub_actors.backend.applying import Applier
 from durahub_actors.backend.claims import Claims
 from durahub_actors.backend.clock import StoreClock
+from durahub_actors.backend.cluster import Cluster
 from durahub_actors.backend.core import Core
 from durahub_actors.backend.outbox import Outbox
 from durahub_actors.backend.reading import Reader
 from durahub_actors.backend.sessions import Sessions
 from durahub_actors.runtime import ActorLocks, GroupWriter, Runtime
+from durahub_actors.settings import ActorsSettings
 from durahub_actors.stores import StateStore
 from durahub_actors.workflows.behaviour import Workflows
 from durahub_actors.workflows.names import Names
@@ -41,10 +43,11 @@ class Hub:
         store: StateStore,
         services: BackendServices,
         workflows: Names,
-        time_to_live: timedelta,
+        settings: ActorsSettings,
         owner: str,
     ) -> None:
         clock = StoreClock(services.clock)
+        time_to_live = timedelta(seconds=settings.session_time_to_live)
         sessions = Sessions(store, clock, workflows, time_to_live)
         writer = GroupWriter(store)
         self._outbox = Outbox(store, writer, workflows, lambda: sessions.host)
@@ -58,6 +61,7 @@ class Hub:
             clock=clock,
             sessions=sessions,
             services=services,
+            cluster=Cluster(settings, store, sessions, services),
             settled=self._outbox.settled,
         )
         self.claims = Claims(self.core)
@@ -68,6 +72,7 @@ class Hub:
         """Do what is to be done from time to time: deliver what others left, tidy up, let the idle go."""
         self.core.runtime.deactivate(IDLE_S)
         try:
+            await self.core.cluster.meet()
             await self._outbox.catch_up(self.applier.deliver)
             await self.core.writer.flush()
         except BackendError:
@@ -75,6 +80,7 @@ class Hub:
 
     async def leave(self) -> None:
         """Give up what this process holds; never raises for a lost store."""
+        await self.core.cluster.stop()
         try:
             await self.core.writer.flush()
             await self.core.sessions.leave()

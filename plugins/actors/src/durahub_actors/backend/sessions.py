@@ -89,6 +89,9 @@ class Sessions:
         clock: Corrected by every answer.
         workflows: Names of actors.
         time_to_live: How long the process may be silent.
+
+    Attributes:
+        address: Where other hosts reach this process; empty: nowhere.
     """
 
     def __init__(
@@ -102,6 +105,7 @@ class Sessions:
         self._ended: set[SessionId] = set()
         self._host: str | None = None
         self._untold: list[Lease] = []
+        self.address = ""
 
     @property
     def host(self) -> str:
@@ -231,7 +235,7 @@ class Sessions:
 
     async def _new_host(self) -> None:
         name = f"{HOST}{uuid.uuid4().hex}"
-        lease = Lease(name=name, time_to_live=self._time_to_live)
+        lease = Lease(name=name, time_to_live=self._time_to_live, data=self.address.encode())
         await self._measure(lambda: self._store.acquire(lease))
         self._host = name
 

@@ -21,7 +21,7 @@ PING_S = 1.0
 MOST_UNTOLD = 1000
 """Most hints that wait for a host; the oldest ones are dropped, because each is only a hint."""
 
-PING, CALL, TELL = "Ping", "Call", "Tell"
+PING, CALL, TELL, LEAVE = "Ping", "Call", "Tell", "Leave"
 
 
 class HostUnreachableError(Exception):
@@ -59,14 +59,16 @@ class Peers:
         self._tls = tls
         self._peers: dict[str, _Peer] = {}
         self._group = asyncio.TaskGroup()
+        self._greeting = b""
 
     async def start(self) -> None:
         """Be ready to meet hosts."""
         await self._group.__aenter__()
 
     async def stop(self) -> None:
-        """Part from all hosts."""
-        await self.meet({})
+        """Have nothing more to do with any host."""
+        for name in list(self._peers):
+            await self.forget(name)
         await self._group.__aexit__(None, None, None)
 
     @property
@@ -74,18 +76,41 @@ class Peers:
         """Names of the hosts that answer."""
         return tuple(name for name, peer in self._peers.items() if peer.is_up)
 
-    async def meet(self, hosts: Mapping[str, str]) -> None:
-        """Take notice of which other hosts there are, with their addresses, and part from those that left."""
+    async def meet(self, hosts: Mapping[str, str], greeting: bytes) -> None:
+        """Take notice of which other hosts there are, with their addresses; the others have left.
+
+        Args:
+            hosts: All of them.
+            greeting: How this host introduces itself, in a ping.
+        """
+        self._greeting = greeting
         for name in [one for one, peer in self._peers.items() if hosts.get(one) != peer.address]:
-            peer = self._peers.pop(name)
-            if peer.task is not None:
-                peer.task.cancel()
-            await peer.channel.close()
+            await self.forget(name)
         for name, address in hosts.items():
-            if name not in self._peers:
-                peer = _Peer(name, address, HostChannel(address, self._token, self._tls))
-                peer.task = self._group.create_task(self._keep_company(peer))
-                self._peers[name] = peer
+            self.greeted(name, address)
+
+    def greeted(self, name: str, address: str) -> None:
+        """Take notice of a host."""
+        if name in self._peers or not self._greeting:
+            return
+        peer = _Peer(name, address, HostChannel(address, self._token, self._tls))
+        peer.task = self._group.create_task(self._keep_company(peer))
+        self._peers[name] = peer
+
+    async def forget(self, name: str) -> None:
+        """Have nothing more to do with a host."""
+        peer = self._peers.pop(name, None)
+        if peer is None:
+            return
+        peer.is_up = False
+        if peer.task is not None:
+            peer.task.cancel()
+        await peer.channel.close()
+
+    async def part(self, greeting: bytes) -> None:
+        """Tell all hosts that this one leaves, so that they ask it nothing more."""
+        calls = [peer.channel.call(LEAVE, greeting, PING_S) for peer in self._peers.values()]
+        await asyncio.gather(*calls, return_exceptions=True)
 
     async def call(self, host: str, request: bytes) -> bytes:
         """Return a host's answer to a call.
@@ -123,11 +148,9 @@ class Peers:
         while True:
             try:
                 if not peer.is_up:
-                    await peer.channel.call(PING, b"", PING_S)
+                    await peer.channel.call(PING, self._greeting, PING_S)
                     peer.is_up = True
-                    log.info(
-                        "met a host", extra={"host": peer.name, "address": peer.address}
-                    )
+                    log.info("met a host", extra={"host": peer.name, "address": peer.address})
                 await self._pass_on(peer)
             except grpc.aio.AioRpcError as error:
                 self._lose(peer, error)

@@ -88,7 +88,9 @@ class HostServer:
             else:
                 bound = self._server.add_secure_port(target, self._tls.server_credentials())
         except (RuntimeError, OSError) as error:
-            raise StartupError(f"hosts of the actors backend can't meet at {target}: {error}") from error
+            raise StartupError(
+                f"hosts of the actors backend can't meet at {target}: {error}"
+            ) from error
         await self._server.start()
         return bound
 
@@ -102,7 +104,7 @@ class HostServer:
 class _Routes(grpc.GenericRpcHandler):
     def __init__(self, handlers: Mapping[str, Handler], token: bytes) -> None:
         self._token = token
-        self._routes = {
+        self._routes: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
             f"/{SERVICE}/{name}": grpc.unary_unary_rpc_method_handler(self._guarded(handler))
             for name, handler in handlers.items()
         }
@@ -149,7 +151,9 @@ class HostChannel:
         Raises:
             grpc.aio.AioRpcError: There is none; the host may have carried out the call all the same.
         """
-        ask = self._channel.unary_unary(f"/{SERVICE}/{method}")
+        ask: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = self._channel.unary_unary(
+            f"/{SERVICE}/{method}"
+        )
         answer: bytes = await ask(request, timeout=timeout_s, metadata=self._metadata)
         return answer
 

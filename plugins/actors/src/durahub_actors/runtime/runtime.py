@@ -104,6 +104,11 @@ class Runtime(Generic[S, P, V, A]):
         """Forget actors that nobody has used for some seconds."""
         self._cache.deactivate(self._monotonic_s() - idle_s)
 
+    def drop(self, actors: Iterable[ActorId]) -> None:
+        """Forget actors with which somebody else works."""
+        for actor in actors:
+            self._cache.drop(actor)
+
     def forget(self) -> None:
         """Forget all actors."""
         self._cache.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,6 +73,26 @@ class Budget:
     def __init__(self, instances: int = 0, activities: int = 0) -> None:
         self.instances = instances
         self.activities = activities
+
+    def shares(self, number: int) -> list[Budget]:
+        """Take everything out, and return it in about equal parts."""
+        parts = [
+            Budget(
+                self.instances // number + (place < self.instances % number),
+                self.activities // number + (place < self.activities % number),
+            )
+            for place in range(number)
+        ]
+        self.instances = self.activities = 0
+        return parts
+
+    def give_back(self, share: Budget, answers: Iterable[Answer] = ()) -> None:
+        """Put back what was not used of a share."""
+        self.instances += share.instances
+        self.activities += share.activities
+        for answer in answers:
+            self.instances -= answer.claimed is not None
+            self.activities -= len(answer.tasks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,7 @@ class Reply(msgspec.Struct, array_like=True, frozen=True):
     """The answer to a call: one of each workflow in the order asked, or why there is none.
 
     Attributes:
-        problem: Empty; or one of `BUSY`, `LEASE`, `UNAVAILABLE`, `FAILED`.
+        problem: Empty; or one of `BUSY`, `LEASE`, `UNAVAILABLE`, `DAMAGED`, `FAILED`.
         message: For people, with a problem.
         answers: Without one.
     """
@@ -130,7 +130,7 @@ class Reply(msgspec.Struct, array_like=True, frozen=True):
     answers: list[_Said] = []
 
 
-BUSY, LEASE, UNAVAILABLE, FAILED = "busy", "lease", "unavailable", "failed"
+BUSY, LEASE, UNAVAILABLE, DAMAGED, FAILED = "busy", "lease", "unavailable", "damaged", "failed"
 
 
 class Told(msgspec.Struct, array_like=True, frozen=True):
@@ -162,17 +162,22 @@ def decode_call(data: bytes) -> Call:
     Raises:
         BackendError: It is not one of this version.
     """
-    return _decoded(_call, data)
+    call: Call = _decoded(_call, data)
+    if call.format != FORMAT:
+        raise BackendError("another host speaks another version of Durahub")
+    return call
 
 
 def decode_reply(data: bytes) -> Reply:
     """Return a reply; raises as `decode_call`."""
-    return _decoded(_reply, data)
+    reply: Reply = _decoded(_reply, data)
+    return reply
 
 
 def decode_told(data: bytes) -> Told:
     """Return a hint; raises as `decode_call`."""
-    return _decoded(_told, data)
+    told: Told = _decoded(_told, data)
+    return told
 
 
 def _decoded(decoder: msgspec.msgpack.Decoder[Any], data: bytes) -> Any:
