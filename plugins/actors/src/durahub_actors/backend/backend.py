@@ -20,6 +20,7 @@ from durahub.backend import (
     Capabilities,
     EndedInstances,
     EndedQuery,
+    Envelope,
     Heartbeat,
     Hint,
     InstanceClaims,
@@ -49,8 +50,9 @@ from durahub_actors.backend.hub import Hub
 from durahub_actors.backend.sessions import Member
 from durahub_actors.runtime import Background, LeaseEndedError
 from durahub_actors.settings import ActorsSettings
-from durahub_actors.stores import StateStore
+from durahub_actors.stores import Lease, StateStore
 from durahub_actors.workflows.names import DEFAULT_NAMESPACE, Names
+from durahub_actors.workflows.wire import Told
 
 T = TypeVar("T")
 
@@ -164,8 +166,7 @@ class ActorsBackend(Backend):
             Duties(answer=hub.core.answer, hear=self._hear, run=self._background.run)
         )
         heartbeat, ended = await hub.core.sessions.register(session)
-        self._tell(session.session_id, hub.core.sessions.apps_of(ended), ())
-        await hub.tend()
+        await self._bury(hub, session.session_id, ended)
         return heartbeat
 
     async def heartbeat(self, session_id: SessionId) -> Heartbeat:
@@ -175,16 +176,25 @@ class ActorsBackend(Backend):
 
     async def _heartbeat(self, hub: Hub, session_id: SessionId) -> Heartbeat:
         heartbeat, ended = await hub.core.sessions.heartbeat(session_id)
-        self._tell(session_id, hub.core.sessions.apps_of(ended), ())
-        await hub.tend()
+        await self._bury(hub, session_id, ended)
         return heartbeat
+
+    async def _bury(self, hub: Hub, by: SessionId, ended: tuple[Lease, ...]) -> None:
+        """Tell others of sessions that were found dead, and look after what they left."""
+        self._tell(by, hub.core.sessions.apps_of(ended), ())
+        await hub.tend(ended)
 
     async def unregister(self, session_id: SessionId) -> None:
         """End a session, if it lives."""
         hub = self._hub()
-        app_id = await self._background.run(lambda: hub.core.sessions.unregister(session_id))
+        app_id = await self._background.run(lambda: self._unregister(hub, session_id))
         if app_id is not None:
             self._tell(session_id, (app_id,), ())
+
+    async def _unregister(self, hub: Hub, session_id: SessionId) -> AppId | None:
+        app_id = await hub.core.sessions.unregister(session_id)
+        await hub.forwarding.discard([session_id])
+        return app_id
 
     async def release_except(
         self,
@@ -225,6 +235,36 @@ class ActorsBackend(Backend):
         """Take unowned activity tasks of the session's application, oldest first."""
         return await self._for_session(
             session_id, lambda hub, member: hub.claims.tasks(member, limit)
+        )
+
+    # Forwarding
+
+    async def owners(
+        self, session_id: SessionId, instance_id: str, task_id: int | None
+    ) -> tuple[SessionId, ...]:
+        """Return which sessions of the session's application own what a name may mean."""
+        return await self._for_session(
+            session_id, lambda hub, member: hub.forwarding.owners(member, instance_id, task_id)
+        )
+
+    async def forward(self, session_id: SessionId, to: SessionId, payload: bytes) -> bool:
+        """Keep bytes for a living session of the same application, and tell it."""
+
+        async def forward(hub: Hub, member: Member) -> bool:
+            is_kept = await hub.forwarding.forward(member, to, payload)
+            if is_kept:
+                self._listeners.tell_of_envelope(to)
+                hub.core.cluster.tell((), (), to)
+            return is_kept
+
+        return await self._for_session(session_id, forward)
+
+    async def take_forwarded(
+        self, session_id: SessionId, handled: Collection[int], limit: int
+    ) -> tuple[Envelope, ...]:
+        """Remove what the session has handled, and return what else waits for it."""
+        return await self._for_session(
+            session_id, lambda hub, member: hub.forwarding.take(member, handled, limit)
         )
 
     # Reading
@@ -270,8 +310,10 @@ class ActorsBackend(Backend):
         if self._opened is not None:
             self._opened.core.cluster.tell(due, changed)
 
-    def _hear(self, due: Collection[AppId], changed: Collection[InstanceKey]) -> None:
-        self._listeners.tell(SessionId(""), due, changed)
+    def _hear(self, told: Told) -> None:
+        self._listeners.tell(SessionId(""), told.due, told.changed)
+        if told.forwarded_to is not None:
+            self._listeners.tell_of_envelope(told.forwarded_to)
 
     async def _for_session(
         self, session_id: SessionId, call: Callable[[Hub, Member], Awaitable[T]]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 from durahub.backend import BackendServices
 from durahub.errors import BackendCorruptionError, BackendError, BackendUnavailableError
-from durahub.types import AppId, InstanceKey
+from durahub.types import AppId, InstanceKey, SessionId
 
 from durahub_actors.backend.sessions import HOST, Sessions
 from durahub_actors.cluster import (
@@ -48,7 +48,7 @@ class Duties:
     """
 
     answer: Callable[[wire.Call], Awaitable[list[Answer]]]
-    hear: Callable[[Collection[AppId], Collection[InstanceKey]], None]
+    hear: Callable[[wire.Told], None]
     run: Callable[[Callable[[], Awaitable[bytes]]], Awaitable[bytes]]
 
 
@@ -131,10 +131,16 @@ class Cluster:
             self._greeting(running),
         )
 
-    def tell(self, due: Collection[AppId], changed: Collection[InstanceKey]) -> None:
+    def tell(
+        self,
+        due: Collection[AppId],
+        changed: Collection[InstanceKey],
+        forwarded_to: SessionId | None = None,
+    ) -> None:
         """Tell all other hosts what sessions may want to know."""
-        if self._running is not None and (due or changed):
-            self._running.peers.tell(wire.encode(wire.Told(list(due), list(changed))))
+        if self._running is not None and (due or changed or forwarded_to):
+            told = wire.Told(list(due), list(changed), forwarded_to)
+            self._running.peers.tell(wire.encode(told))
 
     def elsewhere(self, actors: Collection[ActorId]) -> dict[str, list[ActorId]]:
         """Return those of the actors that belong to hosts that can be reached, by host."""
@@ -193,8 +199,7 @@ class Cluster:
             return await duties.run(lambda: _reply(duties, request))
 
         async def tell(request: bytes) -> bytes:
-            told = wire.decode_told(request)
-            duties.hear(told.due, told.changed)
+            duties.hear(wire.decode_told(request))
             return b""
 
         async def ping(request: bytes) -> bytes:

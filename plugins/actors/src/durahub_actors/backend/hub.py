@@ -13,12 +13,13 @@ from durahub_actors.backend.claims import Claims
 from durahub_actors.backend.clock import StoreClock
 from durahub_actors.backend.cluster import Cluster
 from durahub_actors.backend.core import Core
+from durahub_actors.backend.forwarding import Forwarding
 from durahub_actors.backend.outbox import Outbox
 from durahub_actors.backend.reading import Reader
-from durahub_actors.backend.sessions import Sessions
+from durahub_actors.backend.sessions import Sessions, session_of
 from durahub_actors.runtime import ActorLocks, GroupWriter, Runtime
 from durahub_actors.settings import ActorsSettings
-from durahub_actors.stores import StateStore
+from durahub_actors.stores import Lease, StateStore
 from durahub_actors.workflows.behaviour import Workflows
 from durahub_actors.workflows.names import Names
 
@@ -35,6 +36,7 @@ class Hub:
         core: What all share.
         claims: Takes what is due.
         applier: Carries out batches.
+        forwarding: Carries what sessions hand to each other.
         reader: Reads.
     """
 
@@ -66,13 +68,19 @@ class Hub:
         )
         self.claims = Claims(self.core)
         self.applier = Applier(self.core, self.claims, self._outbox)
+        self.forwarding = Forwarding(self.core)
         self.reader = Reader(store, workflows)
 
-    async def tend(self) -> None:
-        """Do what is to be done from time to time: deliver what others left, tidy up, let the idle go."""
+    async def tend(self, ended: tuple[Lease, ...]) -> None:
+        """Do what is to be done from time to time: deliver what others left, tidy up, let the idle go.
+
+        Args:
+            ended: Sessions that were found dead.
+        """
         self.core.runtime.deactivate(IDLE_S)
         try:
             await self.core.cluster.meet()
+            await self.forwarding.discard(session_of(lease) for lease in ended)
             await self._outbox.catch_up(self.applier.deliver)
             await self.core.writer.flush()
         except BackendError:

@@ -81,6 +81,11 @@ def lease_of(session_id: SessionId) -> str:
     return f"{SESSION}{session_id}"
 
 
+def session_of(lease: Lease) -> SessionId:
+    """Return the session of a lease."""
+    return SessionId(lease.name.removeprefix(SESSION))
+
+
 class Sessions:
     """The sessions of one process, and the lease of the process itself.
 
@@ -173,6 +178,18 @@ class Sessions:
                     return await self._adopt(session_id, lease)
         raise _fenced(session_id)
 
+    async def everyone(self) -> list[Member]:
+        """Return the sessions of all processes that live; what others own is not told."""
+        leases = await self._store.leases()
+        return [_decode(lease) for lease in leases if lease.name.startswith(SESSION)]
+
+    async def find(self, session_id: SessionId) -> Member | None:
+        """Return a session of whichever process, if it lives."""
+        for member in await self.everyone():
+            if member.session_id == session_id:
+                return member
+        return None
+
     async def examine(self, member: Member) -> None:
         """Find out which lease it was that ended, and replace the process's own.
 
@@ -249,7 +266,7 @@ class Sessions:
     def _heartbeat(self, beat: LeaseBeat) -> tuple[Heartbeat, tuple[Lease, ...]]:
         untold, self._untold = self._untold, []
         ended = tuple(lease for lease in untold if lease.name.startswith(SESSION))
-        fenced = tuple(SessionId(lease.name.removeprefix(SESSION)) for lease in ended)
+        fenced = tuple(map(session_of, ended))
         for session_id in fenced:
             self._end(session_id)
         return Heartbeat(now=beat.now, fenced=fenced), ended
@@ -277,7 +294,7 @@ def _decode(lease: Lease) -> Member:
     except msgspec.DecodeError as error:
         raise BackendError(f"the lease {lease.name!r} is not one of this program") from error
     session = Session(
-        session_id=SessionId(lease.name.removeprefix(SESSION)),
+        session_id=session_of(lease),
         app_id=AppId(data.app_id),
         time_to_live=lease.time_to_live,
         holder=data.holder,

@@ -51,6 +51,10 @@ class Names:
         """Return the actor type of an application's activities: the queue of tasks that it runs."""
         return f"{self._prefix}{app_id}.activity"
 
+    def session(self, session_id: str) -> ActorId:
+        """Return the home of what is forwarded to a session."""
+        return ActorId(f"{self._prefix}session", session_id)
+
     def actor_of(self, key: InstanceKey) -> ActorId:
         """Return the actor of a workflow instance."""
         return ActorId(f"{self._prefix}{key.app_id}.workflow", key.instance_id)

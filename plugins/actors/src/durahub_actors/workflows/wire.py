@@ -34,7 +34,7 @@ from durahub.backend import (
     TurnCommitted,
 )
 from durahub.errors import BackendError
-from durahub.types import AppId, InstanceKey
+from durahub.types import AppId, InstanceKey, SessionId
 
 from durahub_actors.stores import ActorId
 from durahub_actors.workflows.steps import Answer, Claim, Step, Turn
@@ -139,10 +139,12 @@ class Told(msgspec.Struct, array_like=True, frozen=True):
     Attributes:
         due: Applications that have something to claim.
         changed: Instances whose status changed.
+        forwarded_to: The session to which something was forwarded.
     """
 
     due: list[AppId]
     changed: list[InstanceKey]
+    forwarded_to: SessionId | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()
