@@ -16,6 +16,7 @@ from durahub.backend import Backend, Capabilities
 from durahub.testing import MemoryBackend, MemorySettings, MemoryStore
 from durahub_actors.backend import ActorsBackend
 from durahub_actors.backend.backend import capabilities_of
+from durahub_actors.backend.peers import Notice, Peers
 from durahub_actors.settings import ActorsSettings
 from durahub_actors.stores.memory import MemoryStateStore
 from durahub_actors.stores.memory_state import MemoryState
@@ -59,10 +60,31 @@ async def _sqlite(directory: Path) -> AsyncIterator[NewBackend]:
     yield lambda: SqliteBackend(settings)
 
 
+class Neighbours(Peers):
+    """The hosts of one process; `everybody` is who listens."""
+
+    def __init__(self, everybody: dict[Peers, Callable[[Notice], None]]) -> None:
+        self._everybody = everybody
+
+    async def start(self, hear: Callable[[Notice], None]) -> None:
+        self._everybody[self] = hear
+
+    async def stop(self) -> None:
+        self._everybody.pop(self, None)
+
+    def tell(self, notice: Notice) -> None:
+        for peer, hear in self._everybody.items():
+            if peer is not self:
+                hear(notice)
+
+
 @asynccontextmanager
 async def _actors(_: Path) -> AsyncIterator[NewBackend]:
     state = MemoryState()
-    yield lambda: ActorsBackend(ActorsSettings(), MemoryStateStore(state))
+    everybody: dict[Peers, Callable[[Notice], None]] = {}
+    yield lambda: ActorsBackend(
+        ActorsSettings(), MemoryStateStore(state), peers=Neighbours(everybody)
+    )
 
 
 @asynccontextmanager
@@ -84,7 +106,9 @@ STORES: Mapping[str, StoreKind] = {
         "tmp_path", _memory, MemoryBackend(MemorySettings(), MemoryStore()).capabilities
     ),
     "sqlite": StoreKind("tmp_path", _sqlite, durahub_sqlite.backend.CAPABILITIES),
-    "actors": StoreKind("tmp_path", _actors, capabilities_of(MemoryStateStore(MemoryState()))),
+    "actors": StoreKind(
+        "tmp_path", _actors, capabilities_of(MemoryStateStore(MemoryState()), Neighbours({}))
+    ),
     "postgres": StoreKind("postgres_url", _postgres, durahub_postgres.backend.CAPABILITIES),
 }
 """The suite runs unchanged on every backend; only a capability that one lacks takes a test from it."""

@@ -45,6 +45,7 @@ from durahub.errors import (
 from durahub.types import AppId, InstanceKey, SessionId, TaskKey
 
 from durahub_actors.backend.hub import Hub
+from durahub_actors.backend.peers import NoPeers, Notice, Peers
 from durahub_actors.backend.sessions import Member
 from durahub_actors.runtime import Background, LeaseEndedError
 from durahub_actors.settings import ActorsSettings
@@ -56,8 +57,15 @@ T = TypeVar("T")
 NO_LIMITS_YET = Support(SupportLevel.NONE, "claims of the actors backend count nothing yet")
 
 
-def capabilities_of(store: StateStore) -> Capabilities:
-    """Return what of the optional parts the backend provides over a store."""
+POLLED = Support(
+    SupportLevel.EMULATED,
+    "sessions of one process tell each other; other processes look by themselves",
+)
+
+
+def capabilities_of(store: StateStore, peers: Peers | None = None) -> Capabilities:
+    """Return what of the optional parts the backend provides over a store, with a way to other hosts or not."""
+    shared = POLLED if peers is None else NATIVE
     alone = Support(SupportLevel.NONE, "no other session can leave anything in this store")
     return Capabilities(
         durable=NATIVE
@@ -66,7 +74,7 @@ def capabilities_of(store: StateStore) -> Capabilities:
         multi_process=NATIVE
         if store.is_shared
         else Support(SupportLevel.NONE, f"{store.describe()} belongs to one process"),
-        hints=NATIVE if store.is_shared else alone,
+        hints=shared if store.is_shared else alone,
         limits=NO_LIMITS_YET,
     )
 
@@ -77,9 +85,14 @@ class ActorsBackend(Backend):
     Args:
         settings: From the configuration.
         store: Where actors are kept.
+        peers: The way to other hosts with the same store; None: there is none.
     """
 
-    def __init__(self, settings: ActorsSettings, store: StateStore) -> None:
+    def __init__(
+        self, settings: ActorsSettings, store: StateStore, peers: Peers | None = None
+    ) -> None:
+        self._given_peers = peers
+        self._peers = NoPeers() if peers is None else peers
         self._settings = settings
         self._store = store
         self._names = Names(os.environ.get("NAMESPACE") or DEFAULT_NAMESPACE)
@@ -92,7 +105,7 @@ class ActorsBackend(Backend):
     @property
     def capabilities(self) -> Capabilities:
         """What of the optional parts this backend provides over its store."""
-        return capabilities_of(self._store)
+        return capabilities_of(self._store, self._given_peers)
 
     def describe(self) -> str:
         """Return where the store is."""
@@ -115,6 +128,7 @@ class ActorsBackend(Backend):
         except BaseException:
             await self._store.close()
             raise
+        await self._peers.start(self._hear)
         self._background = Background()
         await self._background.start()
         self._opened = Hub(
@@ -127,6 +141,7 @@ class ActorsBackend(Backend):
         if hub is None:
             return
         await self._background.stop()
+        await self._peers.stop()
         if self._has_hub:
             await hub.leave()
         await self._store.close()
@@ -263,7 +278,13 @@ class ActorsBackend(Backend):
     def _tell(
         self, teller: SessionId, due: Iterable[AppId], changed: Iterable[InstanceKey]
     ) -> None:
-        self._listeners.tell(teller, due, changed)
+        notice = Notice(teller=teller, due=frozenset(due), changed=tuple(changed))
+        if notice:
+            self._hear(notice)
+            self._peers.tell(notice)
+
+    def _hear(self, notice: Notice) -> None:
+        self._listeners.tell(notice.teller, notice.due, notice.changed)
 
     async def _for_session(
         self, session_id: SessionId, call: Callable[[Hub, Member], Awaitable[T]]
