@@ -96,7 +96,7 @@ class ActorsBackend(Backend):
         self._settings = settings
         self._store = store
         self._names = Names(os.environ.get("NAMESPACE") or DEFAULT_NAMESPACE)
-        self._name = uuid.uuid4().hex[:12]
+        self._name = uuid.uuid4().hex
         self._listeners = Listeners()
         self._background = Background()
         self._opened: Hub | None = None
@@ -132,7 +132,12 @@ class ActorsBackend(Backend):
         self._background = Background()
         await self._background.start()
         self._opened = Hub(
-            self._store, services, self._names, self.session_time_to_live, self._name
+            self._store,
+            services,
+            self._names,
+            self.session_time_to_live,
+            self._name,
+            self._background.spawn,
         )
 
     async def close(self) -> None:
