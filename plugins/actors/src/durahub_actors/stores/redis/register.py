@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from durahub.errors import BackendError, BackendUnavailableError, SessionFencedError
 
 from durahub_actors.stores.leases import Lease, LeaseBeat
@@ -117,9 +116,9 @@ class LeaseRegister:
 
 
 def _pack(lease: Lease) -> bytes:
-    return msgspec.msgpack.encode((lease.time_to_live // _MICROSECOND, lease.data))
+    return b"%d:%b" % (lease.time_to_live // _MICROSECOND, lease.data)
 
 
-def _unpack(name: bytes, packed: Any) -> Lease:
-    time_to_live, data = msgspec.msgpack.decode(packed, type=tuple[int, bytes])
-    return Lease(name=name.decode(), time_to_live=time_to_live * _MICROSECOND, data=data)
+def _unpack(name: bytes, packed: bytes) -> Lease:
+    time_to_live, _, data = packed.partition(b":")
+    return Lease(name=name.decode(), time_to_live=int(time_to_live) * _MICROSECOND, data=data)

@@ -18,7 +18,7 @@ local function begin_to_end(name)
 end
 
 local function extend(name, packed)
-  redis.call('ZADD', overdue, now + cmsgpack.unpack(packed)[1], name)
+  redis.call('ZADD', overdue, string.format('%.0f', now + string.match(packed, '^%d+')), name)
 end
 
 local function acquire(name, packed)
