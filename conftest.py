@@ -66,8 +66,7 @@ def valkey_url() -> Iterator[str]:
         return
     from tests.e2e.valkey import APPEND_ONLY, valkey_server  # noqa: PLC0415 - as above
 
-    # As with Postgres: processes may crash, the machine may not.
-    with valkey_server(APPEND_ONLY | {"appendfsync": "no"}) as server:
+    with valkey_server(APPEND_ONLY | {"appendfsync": "everysec"}) as server:
         yield server.url
 
 
@@ -78,7 +77,7 @@ def valkey_cluster_url() -> Iterator[str]:
     if given:
         yield given
         return
-    from tests.e2e.valkey import valkey_cluster  # noqa: PLC0415 - as above
+    from tests.e2e.valkey import APPEND_ONLY, valkey_cluster  # noqa: PLC0415 - as above
 
-    with valkey_cluster() as cluster:
+    with valkey_cluster(options=APPEND_ONLY | {"appendfsync": "everysec"}) as cluster:
         yield cluster.url

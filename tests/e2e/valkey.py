@@ -1,4 +1,4 @@
-"""Valkey servers that tests have for themselves: one, a cluster, one behind sentinels; what can be done to them."""
+"""Valkey servers that tests have for themselves: one, a cluster, one behind a sentinel; and faults of them."""
 
 from __future__ import annotations
 

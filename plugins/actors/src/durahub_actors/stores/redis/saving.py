@@ -35,11 +35,7 @@ DUE_RANK_DIGITS = _MOMENT_DIGITS + _ORDER_DIGITS
 
 def encode_saves(saves: Sequence[Save]) -> list[bytes]:
     """Return the arguments of the script for saves of one bucket."""
-    try:
-        packed = msgspec.msgpack.encode([_to_plain(save) for save in saves])
-    except UnicodeEncodeError:
-        # Never with the text: it belongs to the user.
-        raise BackendError("a lone surrogate is no Unicode character and can't be stored") from None
+    packed = msgspec.msgpack.encode([_to_plain(save) for save in saves])
     return [packed, *(value for save in saves for value in _values(save))]
 
 

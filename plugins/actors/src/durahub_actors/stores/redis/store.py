@@ -18,6 +18,7 @@ from durahub_actors.stores.redis import actors as state
 from durahub_actors.stores.redis import reminders, schema
 from durahub_actors.stores.redis.cluster import Cluster
 from durahub_actors.stores.redis.connecting import Connector, make_tls_context
+from durahub_actors.stores.redis.errors import translate_errors
 from durahub_actors.stores.redis.examination import examine
 from durahub_actors.stores.redis.hub import Hub, parse_time
 from durahub_actors.stores.redis.keys import slot_of
@@ -102,13 +103,15 @@ class RedisStateStore(StateStore):
 
     async def write(self, saves: Sequence[Save]) -> tuple[SaveResult, ...]:
         """Carry out saves, in one trip to each server."""
-        return await state.write(self._hub, saves)
+        with translate_errors(self.describe()):
+            return await state.write(self._hub, saves)
 
     async def read(
         self, actors: Sequence[ActorId], *, keys: Sequence[str] = (), prefixes: Sequence[str] = ()
     ) -> tuple[ActorState | None, ...]:
         """Return values of actors, in one trip to each server."""
-        return await state.read(self._hub, actors, keys, prefixes)
+        with translate_errors(self.describe()):
+            return await state.read(self._hub, actors, keys, prefixes)
 
     async def marked(
         self,
@@ -120,7 +123,8 @@ class RedisStateStore(StateStore):
         key: str,
     ) -> tuple[MarkedActor, ...]:
         """Return actors by rank, in two or three trips to each server."""
-        return await state.find_marked(self._hub, actor_type, index, after, limit, key)
+        with translate_errors(self.describe()):
+            return await state.find_marked(self._hub, actor_type, index, after, limit, key)
 
     # Reminders
 
