@@ -37,9 +37,9 @@ class ValkeyServer:
         self._directory = directory
         self._options = {"port": str(self.port), "bind": HOST, "dir": str(directory)}
         if mode != "sentinel":
-            self._options |= {"save": "", "enable-debug-command": "yes", **(options or {})}
+            self._options |= {"save": '""', "enable-debug-command": "yes"}
+        self._options |= options or {}
         self._mode = mode
-        self._sentinel_lines = options if mode == "sentinel" else None
         self._child: Child | None = None
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -74,9 +74,8 @@ class ValkeyServer:
         configuration = self._directory / "valkey.conf"
         # A sentinel writes what it knows into its file.
         if not configuration.exists():
-            lines = [f'{name} "{value}"' for name, value in self._options.items()]
-            lines += [f"{name} {value}" for name, value in (self._sentinel_lines or {}).items()]
-            configuration.write_text("\n".join(lines) + "\n")
+            lines = [f"{name} {value}\n" for name, value in self._options.items()]
+            configuration.write_text("".join(lines))
         command = [str(get_binary_path()), str(configuration)]
         if self._mode:
             command.append(f"--{self._mode}")

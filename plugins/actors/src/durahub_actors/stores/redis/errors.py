@@ -94,7 +94,7 @@ def _find_code(error: Exception) -> str | None:
         return None
     if "called without any password" in str(error):
         return "NOPASS"
-    if "attempted to access a non local key" in str(error):
+    if "access a non local key" in str(error):
         return "ASK"
     # Older servers say what stopped a script inside of a longer text.
     found = _CODE.search(f"{error.status_code or ''} {error}")

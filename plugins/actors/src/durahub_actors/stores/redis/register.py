@@ -7,6 +7,7 @@ and only then told. Whoever dies in between is finished by the next one who rene
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from durahub.errors import BackendError, BackendUnavailableError, SessionFencedE
 
 from durahub_actors.stores.leases import Lease, LeaseBeat
 from durahub_actors.stores.redis.hub import Hub, parse_time
+
+_LOG = logging.getLogger(__name__)
 
 _REGISTER = 0
 _RENEWALS_PER_SWEEP = 16
@@ -55,14 +58,11 @@ class LeaseRegister:
     async def renew(self, names: Sequence[str]) -> LeaseBeat:
         """Renew leases and end those that are overdue, as `StateStore.renew`."""
         answer = await self._ask("renew", *names)
-        ended = await self._finish(answer.ending)
-        self._renewals += 1
         if answer.verdict is not None:
+            await self._finish(answer.ending)
             await self._sweep()
             raise SessionFencedError(f"the lease {answer.verdict} is unknown or has ended")
-        if self._renewals % _RENEWALS_PER_SWEEP == 0:
-            await self._sweep()
-        return LeaseBeat(now=answer.now, ended=ended)
+        return LeaseBeat(now=answer.now, ended=await self._clear_up(answer.ending))
 
     async def release(self, name: str) -> None:
         """End a lease, as `StateStore.release`."""
@@ -85,6 +85,18 @@ class LeaseRegister:
             verdict=None if verdict is None else verdict.decode(),
             ending=tuple(name.decode() for name in ending),
         )
+
+    async def _clear_up(self, ending: Sequence[str]) -> tuple[Lease, ...]:
+        self._renewals += 1
+        try:
+            ended = await self._finish(ending)
+            if self._renewals % _RENEWALS_PER_SWEEP == 0:
+                await self._sweep()
+        except BackendUnavailableError as error:
+            # Ours are renewed, and that has to be known; the others end when all buckets can be reached.
+            _LOG.warning("leases that ended can't be cleared up yet: %s", error)
+            return ()
+        return ended
 
     async def _finish(self, ending: Sequence[str]) -> tuple[Lease, ...]:
         if not ending:
