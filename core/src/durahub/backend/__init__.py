@@ -63,7 +63,7 @@ from durahub.backend.results import (
     TaskNotOwned,
     TurnCommitted,
 )
-from durahub.backend.services import BackendServices
+from durahub.backend.services import BackendServices, Component, Settlement
 from durahub.backend.sessions import NO_LIMITS, ClaimLimit, ClaimLimits, Heartbeat, Session
 from durahub.backend.settings import BackendSettings
 
@@ -87,6 +87,7 @@ __all__ = [
     "ClaimedInstance",
     "CommitActivity",
     "CommitTurn",
+    "Component",
     "ContractVersion",
     "CreateInstance",
     "Deliver",
@@ -125,6 +126,7 @@ __all__ = [
     "Room",
     "SchemaStatus",
     "Session",
+    "Settlement",
     "StoredMessage",
     "Support",
     "SupportLevel",
