@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,12 @@ from durahub_actors.workflows.steps import Answer, Visit
 
 MOST_SETTLEMENTS = 10
 """How often a child may be answered anew, while others create and end under the same id."""
+
+MOST_LOOKS = 20
+"""How often a purge looks whether another host has delivered what the instance sent."""
+
+LOOK_S = 0.05
+"""Time between two such looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +161,17 @@ class Applier:
             if not isinstance(state, WorkflowState) or not state.outboxes:
                 continue
             settled = self._core.settled.get(actor, frozenset())
-            if settled.issuperset(state.outboxes) or await self._outbox.is_empty(actor):
-                continue
-            raise BackendError(
-                f"what instance {actor.id!r} sent last is still on its way; purge it later"
-            )
+            if not settled.issuperset(state.outboxes):
+                await self._require_arrived(actor)
+
+    async def _require_arrived(self, actor: ActorId) -> None:
+        for _ in range(MOST_LOOKS):
+            if await self._outbox.is_empty(actor):
+                return
+            await asyncio.sleep(LOOK_S)
+        raise BackendError(
+            f"what instance {actor.id!r} sent last is still on its way; purge it later"
+        )
 
     async def _occupants(self, plan: Plan) -> dict[int, tuple[InstanceRecord, ...]]:
         """Return what is in the way of each turn's children, by the number of the turn."""

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TypeVar
 
 from durahub.backend import (
@@ -51,6 +52,8 @@ from durahub_actors.backend.sessions import Member
 from durahub_actors.runtime import Background, LeaseEndedError
 from durahub_actors.settings import ActorsSettings
 from durahub_actors.stores import Lease, StateStore
+from durahub_actors.stores.components import StateComponent
+from durahub_actors.stores.factory import state_store_of
 from durahub_actors.workflows.names import DEFAULT_NAMESPACE, Names
 from durahub_actors.workflows.wire import Told
 
@@ -79,14 +82,17 @@ class ActorsBackend(Backend):
 
     Args:
         settings: From the configuration.
-        store: Where actors are kept.
+        store: Where actors are kept; None: in what the components given to `open` say, and as long as
+            nobody knows them, in what is meant without any.
     """
 
-    def __init__(self, settings: ActorsSettings, store: StateStore) -> None:
+    def __init__(self, settings: ActorsSettings, store: StateStore | None = None) -> None:
+        self._directory = Path.cwd()
+        self._is_store_given = store is not None
         self._settings = settings
-        self._store = store
+        self._store = state_store_of((), self._directory) if store is None else store
         self._names = Names(os.environ.get("NAMESPACE") or DEFAULT_NAMESPACE)
-        self._name = uuid.uuid4().hex[:12]
+        self._name = uuid.uuid4().hex
         self._listeners = Listeners()
         self._background = Background()
         self._opened: Hub | None = None
@@ -109,9 +115,15 @@ class ActorsBackend(Backend):
     # Life cycle
 
     async def open(self, services: BackendServices) -> None:
-        """Open the store, and look at what is there."""
+        """Open the store, and look at what is there.
+
+        Raises:
+            ConfigError: The components don't say which store, or say something about it that is wrong.
+        """
         if self._opened is not None:
             raise BackendError(f"{self.describe()} is open already")
+        if not self._is_store_given:
+            self._store = state_store_of(_state_components(services), self._directory)
         await self._store.open(services.clock)
         try:
             self._has_hub = (await self._store.status()).found is not None
@@ -120,7 +132,14 @@ class ActorsBackend(Backend):
             raise
         self._background = Background()
         await self._background.start()
-        self._opened = Hub(self._store, services, self._names, self._settings, self._name)
+        self._opened = Hub(
+            self._store,
+            services,
+            self._names,
+            self._settings,
+            self._name,
+            self._background.spawn,
+        )
 
     async def close(self) -> None:
         """Wait for calls in progress, give up what this process holds, and close the store."""
@@ -345,3 +364,17 @@ class ActorsBackend(Backend):
         if not self._has_hub:
             raise TaskHubNotFoundError(f"{self.describe()} holds no task hub; create it first")
         return hub
+
+
+def _state_components(services: BackendServices) -> list[StateComponent]:
+    return [
+        StateComponent(
+            name=one.name,
+            type=one.type,
+            version=one.version,
+            metadata=one.metadata,
+            at=one.at,
+        )
+        for one in services.components
+        if one.type.lower().startswith("state.")
+    ]

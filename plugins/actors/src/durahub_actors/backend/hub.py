@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 from durahub.backend import BackendServices
@@ -28,9 +30,20 @@ log = logging.getLogger("durahub.actors")
 IDLE_S = 60.0
 """After how many seconds without use a workflow leaves memory."""
 
+FLUSH_DELAY_S = 0.05
+"""How long what has been delivered waits for another write to come along, before it is removed by itself."""
+
 
 class Hub:
     """One of each of what works with a store; made when the backend is opened.
+
+    Args:
+        store: The store, open.
+        services: The host's.
+        workflows: Names of actors.
+        settings: From the configuration.
+        owner: A name of this process that no other ever has.
+        spawn: Carries out a call for which nobody waits.
 
     Attributes:
         core: What all share.
@@ -47,11 +60,12 @@ class Hub:
         workflows: Names,
         settings: ActorsSettings,
         owner: str,
+        spawn: Callable[[Callable[[], Awaitable[None]]], None],
     ) -> None:
         clock = StoreClock(services.clock)
         time_to_live = timedelta(seconds=settings.session_time_to_live)
         sessions = Sessions(store, clock, workflows, time_to_live)
-        writer = GroupWriter(store)
+        writer = GroupWriter(store, lambda: spawn(self._flush_soon))
         self._outbox = Outbox(store, writer, workflows, lambda: sessions.host)
         behaviour = Workflows(workflows, owner)
         self.core = Core(
@@ -85,6 +99,13 @@ class Hub:
             await self.core.writer.flush()
         except BackendError:
             log.warning("what is on its way will be delivered later", exc_info=True)
+
+    async def _flush_soon(self) -> None:
+        await asyncio.sleep(FLUSH_DELAY_S)
+        try:
+            await self.core.writer.flush()
+        except BackendError:
+            log.debug("what has been delivered is removed later", exc_info=True)
 
     async def leave(self) -> None:
         """Give up what this process holds; never raises for a lost store."""

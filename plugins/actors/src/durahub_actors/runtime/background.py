@@ -29,6 +29,10 @@ class Background:
         self._group.create_task(_carry_out(call, future))
         return await future
 
+    def spawn(self, call: Callable[[], Awaitable[None]]) -> None:
+        """Carry out a call for which nobody waits; it never raises."""
+        self._group.create_task(_carry_out(call, asyncio.get_running_loop().create_future()))
+
 
 async def _carry_out(call: Callable[[], Awaitable[Any]], future: asyncio.Future[Any]) -> None:
     try:

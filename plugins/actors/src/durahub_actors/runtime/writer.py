@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from durahub_actors.stores import Save, SaveResult, StateStore
 
 
 class GroupWriter:
-    """Carries saves of all callers to a store, one call of it at a time."""
+    """Carries saves of all callers to a store, one call of it at a time.
 
-    def __init__(self, store: StateStore) -> None:
+    Args:
+        store: Where to.
+        expect_flush: Called when something begins to wait for others to come along; has `flush` called soon.
+    """
+
+    def __init__(self, store: StateStore, expect_flush: Callable[[], None]) -> None:
         self._store = store
+        self._expect_flush = expect_flush
         self._waiting: list[tuple[Sequence[Save], asyncio.Future[Sequence[SaveResult]]]] = []
         self._later: list[Save] = []
         self._turn = asyncio.Lock()
 
     def later(self, save: Save) -> None:
         """Write a save along with the next ones, whatever becomes of it."""
+        if not self._later:
+            self._expect_flush()
         self._later.append(save)
 
     async def flush(self) -> None:
