@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 STAMP  := $(VENV)/.installed
-MEMBERS := . core plugins/postgres plugins/sqlite tests/conformance
+MEMBERS := . core plugins/actors plugins/postgres plugins/sqlite tests/conformance
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo bench test test-long parity docs lint format proto constraints sdk-pins clean
@@ -59,7 +59,7 @@ proto: $(STAMP) ## Regenerate the protocol code from the .proto files
 constraints: ## Resolve constraints.txt anew (needs uv on the PATH or in .venv)
 	$$(command -v $(UV) || command -v uv) pip compile --quiet --universal --python-version 3.11 \
 	  --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-	  $(foreach d,durahub durahub-core durahub-postgres durahub-sqlite durahub-conformance,--no-emit-package $(d)) \
+	  $(foreach d,durahub durahub-actors durahub-core durahub-postgres durahub-sqlite durahub-conformance,--no-emit-package $(d)) \
 	  --group dev $(foreach m,$(MEMBERS),$(m)/pyproject.toml) --output-file constraints.txt
 
 sdk-pins: $(STAMP) ## Resolve what tests/sdks installs anew, from the versions that it names

@@ -1,4 +1,4 @@
-"""What all tests share: the option that also runs their long forms, and a Postgres server."""
+"""What all tests share: the option that also runs their long forms, and servers of databases."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import tempfile
 import uuid
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,32 @@ def trusting_postgres_url() -> str:
     server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
     url: str = server.get_uri()
     return url
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """A real server: `DURAHUB_TEST_REDIS_URL`, or one that this process of the run starts.
+
+    Names of task hubs keep tests apart.
+    """
+    given = os.environ.get("DURAHUB_TEST_REDIS_URL")
+    if given:
+        yield given
+        return
+    from tests.e2e.valkey import APPEND_ONLY, valkey_server  # noqa: PLC0415 - as above
+
+    with valkey_server(APPEND_ONLY | {"appendfsync": "everysec"}) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster_url() -> Iterator[str]:
+    """A real cluster of three nodes: `DURAHUB_TEST_REDIS_CLUSTER_URL`, or one that this process starts."""
+    given = os.environ.get("DURAHUB_TEST_REDIS_CLUSTER_URL")
+    if given:
+        yield given
+        return
+    from tests.e2e.valkey import APPEND_ONLY, valkey_cluster  # noqa: PLC0415 - as above
+
+    with valkey_cluster(options=APPEND_ONLY | {"appendfsync": "everysec"}) as cluster:
+        yield cluster.url

@@ -14,6 +14,10 @@ import asyncpg
 from durahub.backend import Backend, BackendServices
 from durahub.clock import Clock, SystemClock, to_micros
 from durahub.testing import MemoryBackend, MemorySettings, MemoryStore
+from durahub_actors.backend import ActorsBackend
+from durahub_actors.settings import ActorsSettings
+from durahub_actors.stores.memory import MemoryStateStore
+from durahub_actors.stores.memory_state import MemoryState
 from durahub_postgres import PostgresBackend, PostgresSettings
 from durahub_sqlite import SqliteBackend, SqliteSettings
 
@@ -39,6 +43,12 @@ $function$
 def on_memory() -> Iterator[NewBackend]:
     store = MemoryStore()
     yield lambda: MemoryBackend(MemorySettings(), store)
+
+
+@contextmanager
+def on_actors() -> Iterator[NewBackend]:
+    state = MemoryState()
+    yield lambda: ActorsBackend(ActorsSettings(), MemoryStateStore(state))
 
 
 @contextmanager

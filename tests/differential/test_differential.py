@@ -13,15 +13,17 @@ from hypothesis import HealthCheck, given, note, settings
 from tests.differential.flows import FLOWS
 from tests.differential.hub import observe
 from tests.differential.programs import Step, programs
-from tests.differential.stores import NewStore, on_memory, on_postgres, on_sqlite
+from tests.differential.stores import NewStore, on_actors, on_memory, on_postgres, on_sqlite
 
 ANY_PROGRAM = programs(tuple(FLOWS))
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["actors", "sqlite", "postgres"])
 def new_store(request: pytest.FixtureRequest) -> Iterator[NewStore]:
     """The backend that is compared with memory."""
-    if request.param == "sqlite":
+    if request.param == "actors":
+        yield on_actors
+    elif request.param == "sqlite":
         yield on_sqlite
     else:
         with on_postgres(request.getfixturevalue("postgres_url")) as on_it:

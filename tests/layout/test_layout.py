@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("core/src", "plugins/postgres/src", "plugins/sqlite/src", "tests/conformance/src")
+SOURCES = (
+    "core/src",
+    "plugins/actors/src",
+    "plugins/postgres/src",
+    "plugins/sqlite/src",
+    "tests/conformance/src",
+)
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 50
 PINS = (ROOT / "constraints.txt", *sorted((ROOT / "tests/sdks/python").glob("*.txt")))

@@ -14,6 +14,11 @@ import durahub_postgres.backend
 import durahub_sqlite.backend
 from durahub.backend import Backend, Capabilities
 from durahub.testing import MemoryBackend, MemorySettings, MemoryStore
+from durahub_actors.backend import ActorsBackend
+from durahub_actors.backend.backend import capabilities_of
+from durahub_actors.settings import ActorsSettings
+from durahub_actors.stores.memory import MemoryStateStore
+from durahub_actors.stores.memory_state import MemoryState
 from durahub_postgres import PostgresBackend, PostgresSettings
 from durahub_sqlite import SqliteBackend, SqliteSettings
 
@@ -55,6 +60,12 @@ async def _sqlite(directory: Path) -> AsyncIterator[NewBackend]:
 
 
 @asynccontextmanager
+async def _actors(_: Path) -> AsyncIterator[NewBackend]:
+    state = MemoryState()
+    yield lambda: ActorsBackend(ActorsSettings(), MemoryStateStore(state))
+
+
+@asynccontextmanager
 async def _postgres(url: str) -> AsyncIterator[NewBackend]:
     schema = f"parity_{uuid.uuid4().hex}"
     settings = PostgresSettings.model_validate(
@@ -73,6 +84,7 @@ STORES: Mapping[str, StoreKind] = {
         "tmp_path", _memory, MemoryBackend(MemorySettings(), MemoryStore()).capabilities
     ),
     "sqlite": StoreKind("tmp_path", _sqlite, durahub_sqlite.backend.CAPABILITIES),
+    "actors": StoreKind("tmp_path", _actors, capabilities_of(MemoryStateStore(MemoryState()))),
     "postgres": StoreKind("postgres_url", _postgres, durahub_postgres.backend.CAPABILITIES),
 }
 """The suite runs unchanged on every backend; only a capability that one lacks takes a test from it."""

@@ -144,7 +144,6 @@ def test_a_store_without_roles_lets_nobody_read(db: Call) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("status",), "backendType"),
         (("migrate", "--config", "nowhere.yaml"), "nowhere.yaml: cannot read the file"),
         (("grant-reader",), "Missing argument 'ROLE'"),
         (("plan", "stray"), "stray"),

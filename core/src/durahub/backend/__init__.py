@@ -63,7 +63,7 @@ from durahub.backend.results import (
     TaskNotOwned,
     TurnCommitted,
 )
-from durahub.backend.services import BackendServices
+from durahub.backend.services import BackendServices, Component, Settlement
 from durahub.backend.sessions import (
     MOST_FORWARDED,
     NO_LIMITS,
@@ -96,6 +96,7 @@ __all__ = [
     "ClaimedInstance",
     "CommitActivity",
     "CommitTurn",
+    "Component",
     "ContractVersion",
     "CreateInstance",
     "Deliver",
@@ -136,6 +137,7 @@ __all__ = [
     "Room",
     "SchemaStatus",
     "Session",
+    "Settlement",
     "StoredMessage",
     "Support",
     "SupportLevel",

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from durahub.cli.output import new_console
 from durahub.cli.backend_files import lock_command, show_command, verify_command
+from durahub.cli.output import new_console
 from durahub.edition import (
     Edition,
     InventoryEntry,

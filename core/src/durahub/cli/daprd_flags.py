@@ -22,7 +22,6 @@ WITH_VALUE = (
     "dapr-block-shutdown-duration",
     "dapr-http-max-request-size",
     "dapr-http-read-buffer-size",
-    "dapr-internal-grpc-port",
     "dapr-internal-grpc-listen-address",
     "dapr-public-port",
     "dapr-public-listen-address",

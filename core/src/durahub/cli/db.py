@@ -16,9 +16,9 @@ from durahub.backend import BackendServices, Migration, SchemaStatus
 from durahub.cli.lazy_group import LazyCommand, LazyGroup
 from durahub.cli.sidecar_flags import CONFIG_HELP, RESOURCES_HELP
 from durahub.clock import SystemClock
-from durahub.config import load_configuration, load_secret_stores
+from durahub.config import load_components, load_configuration, load_secret_stores
 from durahub.edition import Edition
-from durahub.server.selection import SelectedBackend, select_backend
+from durahub.server.selection import SelectedBackend, components_for, select_backend
 
 T = TypeVar("T")
 CommandT = TypeVar("CommandT", bound=Callable[..., object])
@@ -198,7 +198,9 @@ def _call(selected: SelectedBackend, work: Callable[[], Awaitable[T]]) -> T:
 
 @asynccontextmanager
 async def _opened(selected: SelectedBackend) -> AsyncIterator[None]:
-    await selected.backend.open(BackendServices(clock=SystemClock()))
+    resources: tuple[Path, ...] = click.get_current_context().meta[_RESOURCES]
+    components = components_for(load_components(resources, environ=os.environ))
+    await selected.backend.open(BackendServices(clock=SystemClock(), components=components))
     try:
         yield
     finally:

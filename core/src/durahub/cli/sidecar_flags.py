@@ -84,6 +84,7 @@ def read_sidecar_flags(
         hosts=parse_listen_addresses(flags["dapr_listen_addresses"]),
         http_port=max(flags["dapr_http_port"], 0),
         grpc_port=max(flags["dapr_grpc_port"], 0),
+        internal_grpc_port=max(flags["dapr_internal_grpc_port"], 0),
         max_message_bytes=max_bytes if max_bytes > 0 else None,
         graceful_shutdown_s=flags["dapr_graceful_shutdown_seconds"],
         api_token=environ.get("DAPR_API_TOKEN") or None,
@@ -165,6 +166,15 @@ _FLAGS = (
         show_default=True,
         metavar="PORT",
         help="Port that SDKs connect to; 0 picks a free one.",
+    ),
+    section_option(
+        _LISTENING,
+        "--dapr-internal-grpc-port",
+        type=_PORT,
+        default=0,
+        metavar="PORT",
+        help="Port on which other sidecars reach this one, for backends that need it (actors on a store that"
+        " several sidecars share); 0, the default, picks a free one.",
     ),
     section_option(
         _LISTENING,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from durahub.backend import CreateInstance, Deliver, Message, ParentLink
 from durahub.engine import events
@@ -34,15 +35,16 @@ def resolve_occupied(
         elif (revision := verdicts[child.key]) is not None:
             children.append(replace(child, replaces=revision))
         elif child.parent is not None:
-            outgoing.append(_occupied(child, child.parent, context))
+            outgoing.append(occupied_message(child, child.parent, context.now))
         else:
             log.append(f"detached workflow {child.key.instance_id!r} dropped: the id is in use")
     commit = replace(outcome.commit, children=tuple(children), outgoing=tuple(outgoing))
     return replace(outcome, commit=commit, log=tuple(log))
 
 
-def _occupied(child: CreateInstance, parent: ParentLink, context: TurnContext) -> Deliver:
+def occupied_message(child: CreateInstance, parent: ParentLink, now: datetime) -> Deliver:
+    """Return what tells a parent that its child failed because the id is occupied."""
     failure = occupied_failure(child.key.instance_id)
-    event = events.child_failed(context.now, parent.task_id, failure)
+    event = events.child_failed(now, parent.task_id, failure)
     message = Message(payload=batch_of(event), execution_id=parent.execution_id)
     return Deliver(key=parent.key, messages=(message,))

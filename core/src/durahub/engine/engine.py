@@ -8,6 +8,7 @@ import os
 import socket
 import uuid
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 
 from durahub.backend import (
     Backend,
@@ -24,6 +25,7 @@ from durahub.engine.damage import PASSING, report_damage
 from durahub.engine.dispatch import Dispatcher
 from durahub.engine.expiry import RetentionPolicy
 from durahub.engine.lane import StoreLane
+from durahub.engine.occupied import settle_occupied
 from durahub.engine.options import UNLIMITED_IN_FLIGHT, EngineOptions
 from durahub.engine.parking import Parkings
 from durahub.engine.pauses import watch_for_pauses
@@ -114,13 +116,21 @@ class Engine:
         """How many instances this sidecar has parked since it was made, by the kind of reason."""
         return self._parkings.counts
 
+    def _services(self) -> BackendServices:
+        return BackendServices(
+            clock=self._clock,
+            settle_occupied=partial(settle_occupied, self._backend, self._clock),
+            components=self._options.components,
+            internal_grpc_port=self._options.internal_grpc_port,
+        )
+
     async def start(self) -> None:
         """Open the backend, create the task hub if need be, and begin to work.
 
         Raises:
             BackendError: The store can't be used, or not with these options; it is closed again.
         """
-        await self._backend.open(BackendServices(clock=self._clock))
+        await self._backend.open(self._services())
         try:
             await self._backend.create_hub()
             self._lane.use_session(await self._register())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from durahub.backend import NO_LIMITS, ClaimLimits
+from durahub.backend import NO_LIMITS, ClaimLimits, Component
 from durahub.engine.expiry import KEEP_FOR_EVER, RetentionPolicy
 from durahub.types import AppId
 
@@ -34,6 +34,8 @@ class EngineOptions:
         cached_history_bytes: Most memory for histories of instances that are not in flight.
         retention: How long ended instances are kept.
         retention_sweep: How long may stay unnoticed what other sidecars end, for retention.
+        components: The application's Dapr components, for the backend.
+        internal_grpc_port: For the backend, see `BackendServices`.
     """
 
     app_id: AppId
@@ -49,3 +51,5 @@ class EngineOptions:
     cached_history_bytes: int = 64 * 1024 * 1024
     retention: RetentionPolicy = KEEP_FOR_EVER
     retention_sweep: timedelta = timedelta(seconds=60)
+    components: tuple[Component, ...] = ()
+    internal_grpc_port: int = 0

@@ -31,12 +31,13 @@ from durahub.engine.decision import (
     settle_idle,
     terminations,
 )
-from durahub.engine.descendants import live_below, live_descendant
+from durahub.engine.descendants import live_below
 from durahub.engine.dispatch import Dispatcher, NoWorkerError
 from durahub.engine.draft import InvalidResponseError, TurnContext
 from durahub.engine.events import execution_stalled
 from durahub.engine.frames import oversize, oversize_activity, turn_frame
 from durahub.engine.lane import StoreLane
+from durahub.engine.occupied import replaceable_revision
 from durahub.engine.options import EngineOptions
 from durahub.engine.parking import ParkingKind, Parkings, kind_of_stall
 from durahub.engine.residents import InstanceLostError, Resident, Residents
@@ -271,20 +272,15 @@ class TurnRunner:
             result = await self._services.lane.write(outcome.commit)
             if not isinstance(result, ChildrenExist):
                 return result
-            verdicts = {existing.key: await self._verdict(existing) for existing in result.existing}
+            verdicts = {
+                existing.key: await replaceable_revision(self._services.backend, existing)
+                for existing in result.existing
+            }
             outcome = resolve_occupied(outcome, verdicts, self._context(outcome.commit.key))
         raise BackendError(
             f"the children of instance {outcome.commit.key.instance_id!r} could not be created: "
             "their ids kept changing hands"
         )
-
-    async def _verdict(self, existing: InstanceRecord) -> int | None:
-        """Return the revision of an ended instance that a child may replace, or None."""
-        if not existing.status.is_terminal:
-            return None
-        if await live_descendant(self._services.backend, existing) is not None:
-            return None
-        return existing.revision
 
     def _keep(self, record: InstanceRecord, resident: Resident, outcome: TurnOutcome) -> None:
         """Keep what the next turn needs, if there will be one with this history."""

@@ -26,6 +26,7 @@ class SidecarOptions:
         hosts: IP addresses to listen on.
         http_port: 0 picks a free one.
         grpc_port: 0 picks a free one.
+        internal_grpc_port: Where backends whose processes call each other listen; 0 picks a free one.
         max_message_bytes: Largest message; None for no limit.
         graceful_shutdown_s: How long work in progress may take to finish when the sidecar stops.
         api_token: Dapr's token, which the environment gives; None if it gives none.
@@ -40,6 +41,7 @@ class SidecarOptions:
     hosts: tuple[str, ...] = LOOPBACK
     http_port: int = DEFAULT_HTTP_PORT
     grpc_port: int = DEFAULT_GRPC_PORT
+    internal_grpc_port: int = 0
     max_message_bytes: int | None = DEFAULT_MAX_MESSAGE_BYTES
     graceful_shutdown_s: float = DEFAULT_GRACEFUL_SHUTDOWN_S
     api_token: str | None = field(default=None, repr=False)

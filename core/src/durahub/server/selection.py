@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from durahub.backend import Backend
+from durahub import config
+from durahub.backend import Backend, Component
 from durahub.config import Configuration, validate_store_configuration
 from durahub.edition import (
     Edition,
@@ -61,6 +62,20 @@ def select_backend(edition: Edition, configuration: Configuration) -> SelectedBa
             backend_distribution=verdict.candidate.distribution,
             backend_version=verdict.candidate.version,
         ),
+    )
+
+
+def components_for(components: Iterable[config.Component]) -> tuple[Component, ...]:
+    """Return components as backends get them, secrets in plain text."""
+    return tuple(
+        Component(
+            name=one.name,
+            type=one.type,
+            version=one.version,
+            metadata={name: value.get_secret_value() for name, value in one.metadata.items()},
+            at=str(one.at),
+        )
+        for one in components
     )
 
 

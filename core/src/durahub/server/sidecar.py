@@ -31,7 +31,7 @@ from durahub.server.metadata import Metadata
 from durahub.server.open_waits import OpenWaits
 from durahub.server.options import SidecarOptions
 from durahub.server.reflection import SERVICES, reflection_routes
-from durahub.server.selection import select_backend
+from durahub.server.selection import components_for, select_backend
 from durahub.server.settings import Settings, load_settings, refuse_fixed_changes
 from durahub.server.signals import reload_on_signal, stop_on_signals
 from durahub.server.status import BuildIdentity
@@ -232,6 +232,8 @@ class Sidecar:
             limits=claim_limits(configuration),
             max_message_bytes=self._options.max_message_bytes,
             retention=retention_of(configuration),
+            components=components_for(self.components),
+            internal_grpc_port=self._options.internal_grpc_port,
         )
 
     def _use(self, settings: Settings) -> None:

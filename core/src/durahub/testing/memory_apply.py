@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,16 +17,13 @@ from durahub.backend import (
     Deliver,
     Delivered,
     InstanceCreated,
-    InstanceEnded,
     InstanceExists,
     InstanceMissing,
-    InstanceNotEnded,
     InstanceRecord,
     NextGeneration,
     NotOwner,
     Operation,
     ParkInstance,
-    Payloads,
     Purged,
     PurgeInstance,
     ReleaseActivity,
@@ -38,10 +34,19 @@ from durahub.backend import (
     TaskNotOwned,
     TurnCommitted,
 )
+from durahub.backend.transitions import (
+    delivery_refusal,
+    is_turn_of,
+    occupant_of,
+    payloads_after_turn,
+    purge_refusal,
+    record_after_parking,
+    record_after_turn,
+)
 from durahub.testing.memory_limits import instances_along, tasks_along
 from durahub.testing.memory_rows import InstanceRow, SessionRow, TaskRow
 from durahub.testing.memory_store import MemoryStore
-from durahub.types import AppId, InstanceKey, RuntimeStatus, TaskKey
+from durahub.types import AppId, InstanceKey, TaskKey
 
 Phase = Mapping[type[Any], Callable[[Any], Result]]
 
@@ -136,11 +141,7 @@ class Batch:
     def occupant(self, creation: CreateInstance) -> InstanceRecord | None:
         """Return what is in the way of a creation."""
         row = self._store.instances.get(creation.key)
-        if row is None:
-            return None
-        record = row.record
-        replaceable = record.status.is_terminal and record.revision == creation.replaces
-        return None if replaceable else record
+        return occupant_of(None if row is None else row.record, creation)
 
     def insert(self, creation: CreateInstance) -> None:
         """Insert an instance whose id is free or may be replaced."""
@@ -153,10 +154,9 @@ class Batch:
     def deliver(self, operation: Deliver) -> Result:
         """Carry out one delivery."""
         row = self._store.instances.get(operation.key)
-        if row is None:
-            return InstanceMissing()
-        if row.record.status.is_terminal:
-            return InstanceEnded(status=row.record.status)
+        refusal = delivery_refusal(None if row is None else row.record)
+        if row is None or refusal is not None:
+            return refusal or InstanceMissing()
         row.append(operation.messages, self._now)
         if operation.expedite:
             row.not_before = None
@@ -176,10 +176,7 @@ class Batch:
     def commit_turn(self, operation: CommitTurn) -> Result:
         """Carry out one turn."""
         row = self.owned(operation.key)
-        if row is None or (row.record.execution_id, row.record.revision) != (
-            operation.execution_id,
-            operation.revision,
-        ):
+        if row is None or not is_turn_of(row.record, operation):
             return NotOwner()
         occupants = [self.occupant(child) for child in operation.children]
         if any(occupants):
@@ -214,21 +211,8 @@ class Batch:
 
     def take_over(self, row: InstanceRow, turn: CommitTurn) -> None:
         """Write the record and the payloads."""
-        row.record = replace(
-            row.record,
-            status=turn.status,
-            last_updated_at=turn.updated_at,
-            started_at=turn.started_at,
-            completed_at=turn.completed_at,
-            revision=row.record.revision + 1,
-            parked_reason=None,
-        )
-        row.payloads = Payloads(
-            input=row.payloads.input,
-            output=turn.output,
-            custom_status=turn.custom_status,
-            failure=turn.failure,
-        )
+        row.record = record_after_turn(row.record, turn)
+        row.payloads = payloads_after_turn(row.payloads, turn)
         row.not_before = None
         row.woken_at = None
 
@@ -242,19 +226,11 @@ class Batch:
     def append_history(self, row: InstanceRow, events: Sequence[bytes]) -> None:
         """Append events."""
         row.history += events
-        row.record = replace(row.record, history_length=row.record.history_length + len(events))
 
     def start_generation(self, row: InstanceRow, following: NextGeneration) -> None:
         """Begin the next generation; waiting messages stay for it."""
         row.history.clear()
         row.timers.clear()
-        row.record = replace(
-            row.record,
-            execution_id=following.execution_id,
-            generation=row.record.generation + 1,
-            history_length=0,
-        )
-        row.payloads = replace(row.payloads, input=following.input)
         row.put_first(following.start, self._now)
 
     def insert_timers(self, row: InstanceRow, turn: CommitTurn) -> None:
@@ -293,13 +269,7 @@ class Batch:
         row = self.owned(operation.key)
         if row is None:
             return NotOwner()
-        row.record = replace(
-            row.record,
-            status=RuntimeStatus.STALLED,
-            parked_reason=operation.reason,
-            last_updated_at=operation.updated_at,
-            revision=row.record.revision + 1,
-        )
+        row.record = record_after_parking(row.record, operation)
         self.append_history(row, operation.history)
         row.not_before = None
         row.woken_at = None
@@ -339,10 +309,9 @@ class Batch:
     def purge(self, operation: PurgeInstance) -> Result:
         """Carry out one purge."""
         row = self._store.instances.get(operation.key)
-        if row is None or operation.execution_id not in {None, row.record.execution_id}:
-            return InstanceMissing()
-        if not (row.record.status.is_terminal or operation.force):
-            return InstanceNotEnded(status=row.record.status)
+        refusal = purge_refusal(None if row is None else row.record, operation)
+        if row is None or refusal is not None:
+            return refusal or InstanceMissing()
         self._store.remove(row)
         self.changed[operation.key] = None
         return Purged()

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 
 from durahub.backend import (
-    MESSAGES_PER_CLAIM,
     ActivityTask,
     ClaimedInstance,
     InstanceRecord,
@@ -18,7 +16,7 @@ from durahub.backend import (
     StoredMessage,
     Timer,
 )
-from durahub.clock import END_OF_TIME
+from durahub.backend.transitions import first_message_id, handed_over, moment_of_waking
 from durahub.types import InstanceKey, SessionId, TaskKey
 
 
@@ -59,16 +57,13 @@ class InstanceRow:
 
     def wake_at(self) -> datetime | None:
         """Return when the instance is due, were it unowned; None: never by itself."""
-        reasons = [] if self.woken_at is None else [self.woken_at]
-        if self.record.parked_reason is None:
-            reasons += [message.accepted_at for message in islice(self.inbox.values(), 1)]
-            reasons += [timer.due_at for timer in self.timers.values()]
-        if not reasons:
-            return None
-        moment = min(reasons)
-        if self.not_before is not None:
-            moment = max(moment, self.not_before)
-        return None if moment >= END_OF_TIME else moment
+        return moment_of_waking(
+            self.record,
+            next(iter(self.inbox.values()), None),
+            self.timers.values(),
+            not_before=self.not_before,
+            woken_at=self.woken_at,
+        )
 
     def is_due(self, now: datetime) -> bool:
         """Whether the instance can be claimed: its moment has come and nobody owns it."""
@@ -85,20 +80,13 @@ class InstanceRow:
 
     def put_first(self, message: Message, now: datetime) -> None:
         """Put the start of a new generation before everything in the inbox."""
-        # Below every accepted one, and a generation has one start.
-        message_id = -self.record.generation
+        message_id = first_message_id(self.record)
         first = StoredMessage(message_id=message_id, message=message, accepted_at=now)
         self.inbox = {message_id: first, **self.inbox}
 
     def claimed(self, now: datetime) -> ClaimedInstance:
         """Return what a claim hands over."""
-        due = [timer for timer in self.timers.values() if timer.due_at <= now]
-        due.sort(key=lambda timer: (timer.due_at, timer.timer_id))
-        return ClaimedInstance(
-            record=self.record,
-            messages=tuple(islice(self.inbox.values(), MESSAGES_PER_CLAIM)),
-            timers=tuple(due[:MESSAGES_PER_CLAIM]),
-        )
+        return handed_over(self.record, self.inbox.values(), self.timers.values(), now)
 
 
 @dataclass(slots=True, kw_only=True)

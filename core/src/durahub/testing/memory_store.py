@@ -13,12 +13,12 @@ from durahub.backend import (
     ActivityTask,
     ClaimedInstance,
     CreateInstance,
-    InstanceRecord,
     Payloads,
     Session,
 )
+from durahub.backend.listeners import Listeners
+from durahub.backend.transitions import record_of_creation
 from durahub.errors import BackendError, BackendUnavailableError, SessionFencedError
-from durahub.testing.memory_hints import Listeners
 from durahub.testing.memory_index import PriorityIndex
 from durahub.testing.memory_rows import InstanceRow, SessionRow, TaskRow
 from durahub.types import AppId, InstanceKey, RuntimeStatus, SessionId, TaskKey
@@ -131,7 +131,7 @@ class MemoryStore:
         """Insert an instance, in place of an ended one if there is one."""
         old = self.instances.get(creation.key)
         row = InstanceRow(
-            record=_new_record(creation, old.record if old else None),
+            record=record_of_creation(creation, old.record if old else None),
             payloads=Payloads(input=creation.input),
             position=next(self._positions),
             last_message_id=old.last_message_id if old else 0,
@@ -263,19 +263,3 @@ class MemoryStore:
         """Whether there is something of an application that could be claimed, were it not for limits."""
         row = self.next_to_wake(app_id)
         return (row is not None and row.is_due(now)) or self.next_task(app_id) is not None
-
-
-def _new_record(creation: CreateInstance, old: InstanceRecord | None) -> InstanceRecord:
-    return InstanceRecord(
-        key=creation.key,
-        name=creation.name,
-        version=creation.version,
-        execution_id=creation.execution_id,
-        generation=old.generation + 1 if old else 1,
-        created_at=creation.created_at,
-        last_updated_at=creation.created_at,
-        scheduled_start_at=creation.not_before,
-        parent=creation.parent,
-        tags=dict(creation.tags),
-        revision=old.revision + 1 if old else 0,
-    )

@@ -114,24 +114,24 @@ def replacement_loses_tasks(original: Any, store: Any, creation: Any, now: Any) 
     original(store, creation, now)
 
 
-@mutant(memory_store, "_new_record", "CRE-07")
+@mutant(memory_store, "record_of_creation", "CRE-07")
 def replacement_has_the_old_generation(original: Any, creation: Any, old: Any) -> Any:
     record = original(creation, old)
     return replace(record, generation=old.generation if old else 1)
 
 
-@mutant(memory_store, "_new_record", "CRE-16")
+@mutant(memory_store, "record_of_creation", "CRE-16")
 def replacement_starts_at_revision_zero(original: Any, creation: Any, old: Any) -> Any:
     return replace(original(creation, old), revision=0)
 
 
-@mutant(memory_store, "_new_record", "CRE-08")
+@mutant(memory_store, "record_of_creation", "CRE-08")
 def replacement_keeps_old_tags(original: Any, creation: Any, old: Any) -> Any:
     record = original(creation, old)
     return replace(record, tags=old.tags) if old else record
 
 
-@mutant(memory_store, "_new_record", "PUR-03")
+@mutant(memory_store, "record_of_creation", "PUR-03")
 def new_instance_is_running(original: Any, creation: Any, old: Any) -> Any:
     return replace(original(creation, old), status=RuntimeStatus.RUNNING)
 

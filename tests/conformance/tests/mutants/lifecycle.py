@@ -19,11 +19,11 @@ from durahub.backend import (
     SchemaStatus,
     WorkDue,
 )
+from durahub.backend.listeners import Listeners
 from durahub.clock import EPOCH
 from durahub.errors import BackendError
 from durahub.testing.memory import MemoryBackend
 from durahub.testing.memory_apply import Batch
-from durahub.testing.memory_hints import Listeners
 from durahub.testing.memory_store import MemoryStore
 
 from .registry import mutant

@@ -126,7 +126,7 @@ def history_is_not_counted(original: Any, batch: Any, row: Any, events: Any) -> 
 
 @mutant(Batch, "start_generation", "TRN-08")
 def generation_stays(original: Any, batch: Any, row: Any, following: Any) -> None:
-    generation = row.record.generation
+    generation = row.record.generation - 1
     original(batch, row, following)
     row.record = replace(row.record, generation=generation)
 

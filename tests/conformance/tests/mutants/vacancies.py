@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from durahub.backend import NO_LIMITS, ChildrenExist, Places
+from durahub.backend.listeners import Listeners
 from durahub.testing import memory_limits
 from durahub.testing.memory import MemoryBackend
 from durahub.testing.memory_apply import Batch
-from durahub.testing.memory_hints import Listeners
 from durahub.testing.memory_rows import SessionRow
 from durahub.testing.memory_store import MemoryStore
 

@@ -18,12 +18,12 @@ from urllib.parse import unquote, urlencode
 
 from starlette.types import ASGIApp, Message
 
-from durahub.backend import Backend, BackendServices
+from durahub.backend import Backend, BackendServices, Component
 from durahub.cli.failures import EXIT_FAILURE, CommandError
 from durahub.cli.workflow.api import DEFAULT_TIMEOUT_S, Answer, Query, read_answer
 from durahub.cli.workflow.exits import UnreachableError
 from durahub.clock import SystemClock
-from durahub.config import load_configuration, load_secret_stores
+from durahub.config import load_components, load_configuration, load_secret_stores
 from durahub.edition import Edition
 from durahub.engine import Engine, EngineOptions
 from durahub.errors import BackendLockedError, BackendUnavailableError
@@ -32,7 +32,8 @@ from durahub.server.http_app import app_of
 from durahub.server.http_bulk import bulk_endpoints
 from durahub.server.http_endpoint import Surroundings
 from durahub.server.http_instances import instance_endpoints
-from durahub.server.selection import select_backend
+from durahub.server.open_waits import OpenWaits
+from durahub.server.selection import components_for, select_backend
 from durahub.types import AppId
 
 _STOP_S = 10.0
@@ -78,7 +79,7 @@ def open_store(
     Args:
         edition: Which backends may be loaded.
         config: The files.
-        resources: Directories of component files, for the secret stores among them.
+        resources: Directories of component files.
         app_id: The application whose instances are meant.
         writes: Whether the block writes.
 
@@ -93,11 +94,13 @@ def open_store(
             exit_code=EXIT_FAILURE,
         )
     backend = _select(edition, config, resources, app_id)
+    paths = list(map(Path, resources))
+    components = components_for(load_components(paths, environ=os.environ, app_id=app_id))
     opened: Future[StoreApi] = Future()
     done = threading.Event()
 
     async def serve() -> None:
-        async with _opened(backend, AppId(app_id), writes=writes) as app:
+        async with _opened(backend, AppId(app_id), components, writes=writes) as app:
             loop = asyncio.get_running_loop()
             opened.set_result(StoreApi(app, loop, backend.describe()))
             await asyncio.to_thread(done.wait)
@@ -137,11 +140,14 @@ def _select(
 
 
 @asynccontextmanager
-async def _opened(backend: Backend, app_id: AppId, *, writes: bool) -> AsyncIterator[ASGIApp]:
-    engine = Engine(backend, EngineOptions(app_id=app_id), clock=SystemClock())
+async def _opened(
+    backend: Backend, app_id: AppId, components: tuple[Component, ...], *, writes: bool
+) -> AsyncIterator[ASGIApp]:
+    options = EngineOptions(app_id=app_id, components=components)
+    engine = Engine(backend, options, clock=SystemClock())
     try:
-        await _look(backend)
-        async with _started(engine) if writes else _open(backend):
+        await _look(backend, components)
+        async with _started(engine) if writes else _open(backend, components):
             yield _app(engine, app_id)
     except BackendLockedError as error:
         raise UnreachableError(f"{error}; without --config, its sidecar is asked") from error
@@ -152,15 +158,19 @@ async def _opened(backend: Backend, app_id: AppId, *, writes: bool) -> AsyncIter
 def _app(engine: Engine, app_id: AppId) -> ASGIApp:
     client = engine.client
     surroundings = Surroundings(
-        access=AccessControl(), client=client, is_serving=lambda: True, max_body_bytes=None
+        access=AccessControl(),
+        client=client,
+        is_serving=lambda: True,
+        max_body_bytes=None,
+        waits=OpenWaits(),
     )
     endpoints = [*instance_endpoints(client, app_id), *bulk_endpoints(client)]
     return app_of(endpoints, surroundings)
 
 
 @asynccontextmanager
-async def _open(backend: Backend) -> AsyncIterator[None]:
-    await backend.open(BackendServices(clock=SystemClock()))
+async def _open(backend: Backend, components: tuple[Component, ...]) -> AsyncIterator[None]:
+    await backend.open(BackendServices(clock=SystemClock(), components=components))
     try:
         yield
     finally:
@@ -176,13 +186,13 @@ async def _started(engine: Engine) -> AsyncIterator[None]:
         await engine.stop(_STOP_S)
 
 
-async def _look(backend: Backend) -> None:
+async def _look(backend: Backend, components: tuple[Component, ...]) -> None:
     """Refuse a store that would have to be changed before it can be used.
 
     Raises:
         CommandError: Its schema is another one.
     """
-    async with _open(backend):
+    async with _open(backend, components):
         found, current = await backend.schema_status()
     if found is None:
         raise CommandError(f"there is no task hub in {backend.describe()}", exit_code=EXIT_FAILURE)

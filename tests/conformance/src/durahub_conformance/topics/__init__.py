@@ -9,14 +9,14 @@ from durahub_conformance.topics.create import CreateRequirements
 from durahub_conformance.topics.deliver import DeliverRequirements
 from durahub_conformance.topics.effects import EffectRequirements
 from durahub_conformance.topics.ended import EndedRequirements
-from durahub_conformance.topics.forwarding import ForwardingRequirements
 from durahub_conformance.topics.engines import EngineRequirements
+from durahub_conformance.topics.forwarding import ForwardingRequirements
 from durahub_conformance.topics.giveback import ParkRequirements, ReleaseRequirements
 from durahub_conformance.topics.hints import HintRequirements
 from durahub_conformance.topics.lifecycle import LifecycleRequirements
 from durahub_conformance.topics.limits import LimitRequirements
-from durahub_conformance.topics.owners import OwnerRequirements
 from durahub_conformance.topics.models import ModelRequirements
+from durahub_conformance.topics.owners import OwnerRequirements
 from durahub_conformance.topics.purge import PurgeRequirements
 from durahub_conformance.topics.queries import HistoryRequirements, QueryRequirements
 from durahub_conformance.topics.refusals import RefusalRequirements

@@ -1,4 +1,4 @@
-"""Who listens for hints at a memory store."""
+"""Who listens for hints: what sessions of one process tell each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_WAITING = 1000
 
 
 class Listeners:
-    """The sessions that wait for hints, of all backends that share a store."""
+    """The sessions that wait for hints in one process."""
 
     def __init__(self) -> None:
         self._queues: list[tuple[Session, asyncio.Queue[Hint]]] = []

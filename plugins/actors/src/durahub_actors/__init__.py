@@ -1,0 +1,1 @@
+"""The actors backend of Durahub: virtual actors over a state store."""

@@ -1,0 +1,5 @@
+"""The backend contract on actors."""
+
+from durahub_actors.backend.backend import ActorsBackend
+
+__all__ = ["ActorsBackend"]

@@ -1,0 +1,34 @@
+"""Leases: which processes live, by the store's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """What a process holds for as long as it proves that it lives.
+
+    Attributes:
+        name: Unique for ever: one that has ended never comes back.
+        time_to_live: Without a renewal for this long by the store's clock, anyone may end it.
+        data: What others should know of the holder; opaque to the store.
+    """
+
+    name: str
+    time_to_live: timedelta
+    data: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseBeat:
+    """The answer to an acquisition or a renewal.
+
+    Attributes:
+        now: The store's clock.
+        ended: Leases of others that this call ended because they were overdue.
+    """
+
+    now: datetime
+    ended: tuple[Lease, ...] = ()

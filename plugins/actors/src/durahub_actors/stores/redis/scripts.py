@@ -1,0 +1,37 @@
+"""The scripts that run in the server."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """A script as the server knows it.
+
+    Attributes:
+        text: What the server loads.
+        digest: What the server calls it.
+    """
+
+    text: bytes
+    digest: str
+
+
+@cache
+def load_script(name: str) -> Script:
+    """Return a script of this package, with what all scripts share.
+
+    Args:
+        name: Its name, such as `save`.
+    """
+    folder = files("durahub_actors.stores.redis") / "lua"
+    text = b"\n".join((folder / f"{part}.lua").read_bytes() for part in ("common", name))
+    return Script(text=text, digest=hashlib.sha1(text, usedforsecurity=False).hexdigest())
+
+
+SCRIPTS = ("save", "read", "due", "join", "end", "leases", "ended")
+"""The names of all scripts."""
