@@ -60,6 +60,7 @@ $$;
 
 CREATE FUNCTION {schema}.release(old_name bytea) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
+  PERFORM 1 FROM {schema}.leases WHERE name = old_name AND NOT is_ended FOR UPDATE;
   UPDATE {schema}.leases SET is_ended = true WHERE name = old_name AND NOT is_ended;
   UPDATE {schema}.reminders SET holder = NULL WHERE holder = old_name;
 END

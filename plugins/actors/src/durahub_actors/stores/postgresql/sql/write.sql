@@ -3,8 +3,9 @@
 -- save each row belongs. `checks`: 0 any etag, 1 no state, 2 the etag expected. `refusals`: 0 none, 1 a lease,
 -- 2 the etag, 3 a holder.
 --
--- Locks: the leases named, shared, so that none ends before this is committed; then the rows of the actors,
--- new ones first, both in the order of their names, so that no two calls wait for each other.
+-- Locks: the leases named, so that none ends before this is committed, though it may be renewed (leases are
+-- ended FOR UPDATE and renewed FOR NO KEY UPDATE); then the rows of the actors, new ones first. Each in the
+-- order of their names, so that no two calls wait for each other.
 CREATE FUNCTION {schema}.write(
   types bytea[], ids bytea[], checks int[], expecteds bytea[], etags bytea[], erases boolean[],
   lease_saves int[], lease_names bytea[],
@@ -32,7 +33,7 @@ DECLARE
 BEGIN
   SELECT coalesce(array_agg(name), '{}') INTO living FROM (
     SELECT name FROM {schema}.leases
-    WHERE name = ANY (lease_names) AND NOT is_ended ORDER BY name FOR SHARE
+    WHERE name = ANY (lease_names) AND NOT is_ended ORDER BY name FOR KEY SHARE
   ) AS l;
   SELECT coalesce(array_agg(s), '{}') INTO dead_saves
   FROM unnest(lease_saves, lease_names) AS l(s, name) WHERE name <> ALL (living);
