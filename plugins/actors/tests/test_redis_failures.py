@@ -134,7 +134,15 @@ async def test_says_what_to_do_about_user_and_password() -> None:
         with server.client() as client:
             client.execute_command("ACL", "SETUSER", "narrow", "on", ">p", "+@all", "~other*")
             # As the how-to says.
-            rights = "~{hub:* +@read +@write +@scripting +@connection +@fast +info".split()
+            rights = [
+                "~{hub:*",
+                "+@read",
+                "+@write",
+                "+@scripting",
+                "+@connection",
+                "+@fast",
+                "+info",
+            ]
             client.execute_command("ACL", "SETUSER", "fit", "on", ">p", *rights)
         error = await fail_to_open(server.url, redisUsername="narrow", redisPassword="p")
         assert "lacks a right" in str(error)
