@@ -72,7 +72,9 @@ def translate_errors(place: str) -> Iterator[None]:
     except asyncpg.PostgresError as error:
         raise _translated(place, error) from error
     except asyncpg.ClientConfigurationError as error:
-        raise BackendError(f"{place}: connectionString can't be used: {error}") from None
+        # Never with the driver's words: they repeat parts of the connection string.
+        message = f"{place}: connectionString can't be used: {type(error).__name__}"
+        raise BackendError(message) from None
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise BackendUnavailableError(f"{place}: the connection is lost: {error}") from error
     except ssl.SSLError as error:
