@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from redis.exceptions import RedisError
 from durahub_actors.stores.redis.nodes import Node
 
 _LOG = logging.getLogger(__name__)
+
+_MOST_DIFFERENCE_S = 1.0
 
 OLDEST_SERVER = (6, 2)
 """Oldest version of Redis whose scripts may look at the clock and write, and that has all commands used."""
@@ -30,7 +33,13 @@ async def examine(nodes: Sequence[Node], place: str, *, is_cluster: bool) -> boo
     """
     warnings: dict[str, None] = {}
     is_durable = True
+    offsets_s = []
     for node in nodes:
+        began_s = time.monotonic()
+        (moment,) = await node.send([("TIME",)])
+        if not isinstance(moment, RedisError):
+            ahead_s = moment[0] + moment[1] / 1_000_000 - (began_s + time.monotonic()) / 2
+            offsets_s.append(ahead_s)
         information, fsync = await node.send([("INFO",), ("CONFIG", "GET", "appendfsync")])
         if isinstance(information, RedisError):
             if isinstance(information, RedisConnectionError):
@@ -43,9 +52,19 @@ async def examine(nodes: Sequence[Node], place: str, *, is_cluster: bool) -> boo
         if not information.get("aof_enabled", 1):
             is_durable = False
         warnings |= dict.fromkeys(_find_warnings(information, fsync))
+    warnings |= dict.fromkeys(_compare_clocks(offsets_s))
     for warning in warnings:
         _LOG.warning("%s: %s", place, warning)
     return is_durable
+
+
+def _compare_clocks(offsets_s: Sequence[float]) -> list[str]:
+    differ_s = max(offsets_s, default=0.0) - min(offsets_s, default=0.0)
+    if differ_s < _MOST_DIFFERENCE_S:
+        return []
+    return [
+        f"the clocks of the servers differ by {differ_s:.1f} s, and timers fire late or early by that"
+    ]
 
 
 def _require_usable(information: dict[str, Any], place: str, *, is_cluster: bool) -> None:

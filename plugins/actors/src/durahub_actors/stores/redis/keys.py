@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 from redis.crc import key_slot
 
@@ -60,8 +61,13 @@ def name_actor(actor: ActorId) -> str:
 
     `|` is written as `%7C` in types, so that two actors never have the same name.
     """
-    found = _APP.fullmatch(actor.type)
-    return "||".join((escape(found[1] if found else ""), escape(actor.type), actor.id))
+    return f"{_name_type(actor.type)}||{actor.id}"
+
+
+@lru_cache(maxsize=1024)
+def _name_type(actor_type: str) -> str:
+    found = _APP.fullmatch(actor_type)
+    return f"{escape(found[1] if found else '')}||{escape(actor_type)}"
 
 
 def parse_actor(name: str) -> ActorId:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+_NAMES = ("save", "read", "due", "join", "end", "leases", "ended")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
@@ -33,5 +35,7 @@ def load_script(name: str) -> Script:
     return Script(text=text, digest=hashlib.sha1(text, usedforsecurity=False).hexdigest())
 
 
-SCRIPTS = ("save", "read", "due", "join", "end", "leases", "ended")
-"""The names of all scripts."""
+def load_scripts() -> None:
+    """Read all scripts, so that `load_script` does not block any more."""
+    for name in _NAMES:
+        load_script(name)

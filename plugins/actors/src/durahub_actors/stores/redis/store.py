@@ -24,6 +24,7 @@ from durahub_actors.stores.redis.hub import Hub, parse_time
 from durahub_actors.stores.redis.keys import slot_of
 from durahub_actors.stores.redis.nodes import Node, Servers, SingleServer
 from durahub_actors.stores.redis.register import LeaseRegister
+from durahub_actors.stores.redis.scripts import load_scripts
 from durahub_actors.stores.redis.settings import RedisSettings
 from durahub_actors.stores.saves import ActorId, ReminderId, Save, SaveResult
 from durahub_actors.stores.views import ActorState, DueReminders, MarkedActor
@@ -64,6 +65,7 @@ class RedisStateStore(StateStore):
         """Connect, and look whether the servers will do."""
         if self._is_open:
             raise BackendError(f"{self.describe()} is open already")
+        await asyncio.to_thread(load_scripts)
         self._hub.attach(await self._find_servers())
         try:
             async with self._hub.lend_primaries() as nodes:

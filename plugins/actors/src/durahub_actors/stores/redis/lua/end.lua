@@ -2,5 +2,7 @@
 redis.call('SREM', root .. ':live', ARGV[1])
 for _, ref in ipairs(redis.call('SMEMBERS', held_key(ARGV[1]))) do
   local actor, name = unpack(cmsgpack.unpack(ref))
-  hand_over(actor, name, find(actor, name), false)
+  local head = find(actor, name)
+  if head then hand_over(actor, name, head, false) end
 end
+redis.call('DEL', held_key(ARGV[1]))
