@@ -107,6 +107,8 @@ class LeaseRegister:
 
     async def _end_everywhere(self, names: Sequence[str]) -> None:
         hub = self._hub
+        # Refused in all buckets before anything is freed in one: who takes it over may rely on that.
+        await hub.run([hub.call(bucket, "SREM", ":live", *names) for bucket in hub.buckets])
         await hub.run([hub.script(bucket, "end", name) for bucket in hub.buckets for name in names])
 
     async def _sweep(self) -> frozenset[str]:

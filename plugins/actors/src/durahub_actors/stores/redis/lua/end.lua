@@ -1,4 +1,4 @@
--- Ends a lease in one bucket: no save may name it any more, and nobody holds what it held. ARGV: its name.
+-- Frees in one bucket what an ended lease held; no save may name it any more. ARGV: its name.
 redis.call('SREM', root .. ':live', ARGV[1])
 for _, ref in ipairs(redis.call('SMEMBERS', held_key(ARGV[1]))) do
   local actor, name = unpack(cmsgpack.unpack(ref))
