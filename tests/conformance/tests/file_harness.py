@@ -116,6 +116,18 @@ class FileBackend(MemoryBackend):
         with self._store.transaction():
             return await super().claim_activities(*args)
 
+    async def owners(self, *args: Any) -> Any:
+        with self._store.transaction():
+            return await super().owners(*args)
+
+    async def forward(self, *args: Any) -> Any:
+        with self._store.transaction():
+            return await super().forward(*args)
+
+    async def take_forwarded(self, *args: Any) -> Any:
+        with self._store.transaction():
+            return await super().take_forwarded(*args)
+
     async def get(self, *args: Any, **options: Any) -> Any:
         with self._store.transaction():
             return await super().get(*args, **options)

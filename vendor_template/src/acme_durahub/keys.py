@@ -60,6 +60,9 @@ WAITING = b"w"
 OWNED_TASKS = b"x"
 """Index: session, task -> `TaskEntry`."""
 
+FORWARDED = b"f"
+"""Session, position -> what another session forwarded to it."""
+
 _OFFSET = 1 << 63
 
 

@@ -33,8 +33,9 @@ def heartbeat(hub: Hub, session_id: SessionId) -> Heartbeat:
 
 
 def unregister(hub: Hub, session_id: SessionId) -> None:
-    """End a session, if it lives: what it owned is unowned."""
+    """End a session, if it lives: what it owned is unowned, what was forwarded to it is gone."""
     release_all_but(hub, session_id, frozenset(), frozenset())
+    hub.txn.clear(keys.FORWARDED + keys.digest(session_id))
     hub.txn.delete(keys.SESSIONS + keys.digest(session_id))
 
 

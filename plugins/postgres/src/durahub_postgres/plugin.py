@@ -14,7 +14,7 @@ def durahub_backend() -> BackendPlugin:
     """Describe the Postgres backend."""
     return BackendPlugin(
         name="postgres",
-        contract=ContractVersion(1, 0),
+        contract=ContractVersion(1, 1),
         settings=PostgresSettings,
         factory=PostgresBackend,
         capabilities=CAPABILITIES,

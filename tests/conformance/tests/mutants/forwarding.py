@@ -7,9 +7,9 @@ from __future__ import annotations
 from typing import Any
 
 from durahub.backend import Envelope
+from durahub.backend.listeners import Listeners
 from durahub.errors import SessionFencedError
 from durahub.testing.memory import MemoryBackend
-from durahub.testing.memory_hints import Listeners
 from durahub.testing.memory_store import MemoryStore
 
 from .registry import mutant
