@@ -2,6 +2,7 @@
 
 - An actor has a row as long as it has state or reminders; without an etag it has no state.
 - Moments and durations are microseconds.
+- A lease names the process that acquired it, or nothing where the system has no such names.
 - Leases that ended stay, so that their names are never used again.
 """
 
@@ -66,6 +67,7 @@ _VERSION_1 = (
       time_to_live INTEGER NOT NULL,
       data BLOB NOT NULL,
       renewed_at INTEGER NOT NULL,
+      process TEXT NOT NULL,
       is_ended INTEGER NOT NULL DEFAULT 0
     ) STRICT, WITHOUT ROWID
     """,
