@@ -72,6 +72,11 @@ _VERSION_1 = (
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX leases_living ON leases (name) WHERE NOT is_ended",
+    # For people: the state under the keys that Dapr would give it.
+    """
+    CREATE VIEW keys AS
+    SELECT type || '||' || id || '||' || key AS key, value FROM actors JOIN state USING (actor)
+    """,
 )
 
 _STEPS = (_VERSION_1,)
@@ -134,6 +139,7 @@ def drop(connection: sqlite3.Connection, place: str) -> None:
     """Remove the tables if they are there; call it inside a transaction."""
     if find_version(connection, place) is None:
         return
+    connection.execute("DROP VIEW IF EXISTS keys")
     for table in _TABLES:
         connection.execute(f"DROP TABLE IF EXISTS {table}")
     connection.execute("PRAGMA application_id = 0")
