@@ -56,8 +56,8 @@ def survive_a_crash(workshop: Workshop) -> None:
 def _check(workshop: Workshop, app: subprocess.Popen[bytes], outcome: Outcome) -> None:
     explain(
         "3  What the file says",
-        """Read with sqlite3, without Durahub, from .durahub/state.db: its keys are those of Dapr. Activities may
-        be executed more than once, as in every workflow engine; what counts is that no result is applied
+        """Read with sqlite3, without Durahub, from .durahub/state.db: its keys are those of Dapr. Activities
+        may be executed more than once, as in every workflow engine; what counts is that no result is applied
         twice.""",
     )
     executions = count_executions(workshop.ledger, INSTANCE_ID)
