@@ -1,6 +1,6 @@
 """An application with the unmodified `dapr` SDK: one workflow of each kind, and a long one.
 
-    durahub run --config workflow.yaml -- python examples/app.py
+    durahub run -- python examples/app.py
 
 It finds its sidecar as every Dapr application does, by the variable DAPR_GRPC_PORT, and runs until it is
 told to stop.

@@ -6,7 +6,7 @@ import subprocess
 
 from examples.demo.client import Outcome, connected, wait_for_outcome
 from examples.demo.evidence import Finding, count_executions, read_history
-from examples.demo.processes import DemoError, Workshop, wait_until
+from examples.demo.processes import APP_ID, DemoError, Workshop, wait_until
 from examples.demo.screen import counting_steps, explain, say, show_findings
 
 STEPS = 40
@@ -55,9 +55,10 @@ def survive_a_crash(workshop: Workshop) -> None:
 
 def _check(workshop: Workshop, app: subprocess.Popen[bytes], outcome: Outcome) -> None:
     explain(
-        "3  What the SQLite file says",
-        f"""Read with sqlite3, without Durahub, from {workshop.database.name}. Activities may be executed more
-        than once, as in every workflow engine; what counts is that no result is applied twice.""",
+        "3  What the file says",
+        """Read with sqlite3, without Durahub, from .durahub/state.db: its keys are those of Dapr. Activities
+        may be executed more than once, as in every workflow engine; what counts is that no result is applied
+        twice.""",
     )
     executions = count_executions(workshop.ledger, INSTANCE_ID)
     findings = [
@@ -67,7 +68,7 @@ def _check(workshop: Workshop, app: subprocess.Popen[bytes], outcome: Outcome) -
             f"{outcome.status}, {_summary(outcome.result)}",
         ),
         Finding("the application ran all the time", app.poll() is None, f"process {app.pid}"),
-        *read_history(workshop.database, INSTANCE_ID).check(STEPS),
+        *read_history(workshop.database, APP_ID, INSTANCE_ID).check(STEPS),
         Finding(
             "each step was executed at least once",
             sorted(executions) == list(range(1, STEPS + 1)),

@@ -1,4 +1,4 @@
-"""What the SQLite file says about a workflow, read without Durahub's backend."""
+"""What the file says about a workflow, read without Durahub's backend."""
 
 from __future__ import annotations
 
@@ -67,16 +67,15 @@ class StoredHistory:
         ]
 
 
-def read_history(database: Path, instance_id: str) -> StoredHistory:
+def read_history(database: Path, app_id: str, instance_id: str) -> StoredHistory:
     """Return the history of an instance."""
+    history = f"dapr.internal.default.{app_id}.workflow||{instance_id}||history-"
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
         rows = connection.execute(
-            "SELECT seq, event FROM history JOIN instances USING (instance)"
-            " WHERE instance_id = ? ORDER BY seq",
-            (instance_id,),
+            "SELECT key, value FROM keys WHERE key GLOB ? ORDER BY key", (f"{history}*",)
         ).fetchall()
     return StoredHistory(
-        positions=[position for position, _ in rows],
+        positions=[int(key.removeprefix(history)) for key, _ in rows],
         events=[pb.HistoryEvent.FromString(event) for _, event in rows],
     )
 

@@ -20,18 +20,6 @@ APP = Path(__file__).parents[1] / "app.py"
 DURAHUB = Path(sys.executable).with_name("durahub")
 APP_ID = "demo"
 
-CONFIG = """\
-apiVersion: dapr.io/v1alpha1
-kind: Configuration
-metadata:
-  name: demo
-spec:
-  workflow:
-    backendType: sqlite
-    storeConfiguration:
-      connectionString: sqlite:///{database}
-"""
-
 _PORTS = range(20_000, 30_000)
 """Below those that the system gives to outgoing connections: a port stays free between two starts."""
 
@@ -44,16 +32,15 @@ class DemoError(Exception):
 
 
 class Workshop:
-    """A directory with a configuration, and the processes that use it; all end with the `with` block."""
+    """A directory, and the processes that work in it; all end with the `with` block."""
 
     def __init__(self, directory: Path) -> None:
-        self.database = directory / "workflows.db"
-        self.config = directory / "workflow.yaml"
+        self.directory = directory
+        self.database = directory / ".durahub" / "state.db"
         self.ledger = directory / "ledger.txt"
         self.sidecar_log = directory / "sidecar.log"
         self.app_log = directory / "app.log"
         self.http_port, self.grpc_port = _free_port(), _free_port()
-        self.config.write_text(CONFIG.format(database=self.database))
         self.ledger.touch()
         self._processes = ExitStack()
 
@@ -99,7 +86,6 @@ class Workshop:
 
     def _flags(self) -> tuple[str, ...]:
         return (
-            *("--config", str(self.config)),
             *("--dapr-grpc-port", str(self.grpc_port)),
             *("--dapr-http-port", str(self.http_port)),
         )
@@ -108,6 +94,7 @@ class Workshop:
         with log.open("ab") as output:
             process = subprocess.Popen(
                 command,
+                cwd=self.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

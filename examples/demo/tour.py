@@ -17,8 +17,8 @@ from examples.demo.screen import explain, say
 
 EXPLANATION = """
 `durahub run` starts a sidecar and, when it is ready, an application: examples/app.py, written with the
-unmodified `dapr` SDK. The workflows are stored in a SQLite file, because the configuration says
-`backendType: sqlite`. Here is one workflow of each kind.
+unmodified `dapr` SDK. There is no configuration, so workflows are kept by the default backend, in the
+file .durahub/state.db. Here is one workflow of each kind.
 """
 
 

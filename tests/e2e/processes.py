@@ -56,6 +56,7 @@ class Child:
         command: What to run.
         log: Where its standard error goes, and its standard output unless `piped`.
         piped: Whether standard input and output are pipes, for lines of text.
+        directory: Where it works, if not here.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Child:
         *,
         log: Path,
         piped: bool = False,
+        directory: Path | None = None,
     ) -> None:
         bounded = (sys.executable, "-I", "-S", str(HERE / "bounded.py"), str(LONGEST_LIFE_S))
         with log.open("ab") as output:
@@ -73,6 +75,7 @@ class Child:
                 stdout=subprocess.PIPE if piped else output,
                 stderr=output,
                 env=_environment(),
+                cwd=directory,
                 start_new_session=True,
                 text=True,
             )

@@ -45,6 +45,7 @@ def next_port() -> int:
 _OSS_BUILD = (str(Path(sys.executable).with_name("durahub")),)
 
 COMMANDS = {
+    "default": _OSS_BUILD,
     "sqlite": _OSS_BUILD,
     "postgres": _OSS_BUILD,
     "memory": (sys.executable, str(HERE / "memory_build.py")),
@@ -59,24 +60,28 @@ class Setup:
         backend: Its type.
         command: The build's command.
         database: Where the backend keeps its tables; None if it has none.
-        config: The Dapr configuration that selects it.
+        config: The Dapr configuration that selects it; None: there is none at all.
+        directory: Where the sidecar works.
     """
 
     backend: str
     command: tuple[str, ...]
     database: Database | None
-    config: Path
+    config: Path | None
+    directory: Path | None = None
 
     @classmethod
     def of(cls, backend: str, directory: Path, server: str = "", **workflow: Any) -> Setup:
         """Prepare a backend of type `backend` that keeps what it keeps in `directory`, or on a server.
 
         Args:
-            backend: Its type.
+            backend: Its type; `default` for a sidecar without any configuration.
             directory: Where.
             server: URL of the server that the backend `postgres` needs; it gets a schema of its own.
             workflow: More keys of `spec.workflow`.
         """
+        if backend == "default":
+            return cls(backend, COMMANDS[backend], None, None, directory)
         database, store = _store_of(backend, directory, server)
         config = directory / "config.yaml"
         selected = {"backendType": backend, "storeConfiguration": store}
@@ -114,10 +119,14 @@ class Sidecar:
         setup: Which, and on what.
         logs: Where it writes.
         more_flags: Behind those that it needs.
+        app_id: Of which application.
     """
 
-    def __init__(self, setup: Setup, logs: LogBook, more_flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self, setup: Setup, logs: LogBook, more_flags: Sequence[str] = (), app_id: str = APP_ID
+    ) -> None:
         self.setup = setup
+        self.app_id = app_id
         self._more_flags = more_flags
         self.http_port = next_port()
         self.grpc_port = next_port()
@@ -127,13 +136,16 @@ class Sidecar:
     def launch(self) -> None:
         """Start the process and do not wait for anything."""
         flags = {
-            "--app-id": APP_ID,
-            "--config": str(self.setup.config),
+            "--app-id": self.app_id,
             "--dapr-http-port": str(self.http_port),
             "--dapr-grpc-port": str(self.grpc_port),
         }
+        if self.setup.config is not None:
+            flags["--config"] = str(self.setup.config)
         command = (*self.setup.command, "serve", *itertools.chain(*flags.items()))
-        self._child = Child((*command, *self._more_flags), log=self.log)
+        self._child = Child(
+            (*command, *self._more_flags), log=self.log, directory=self.setup.directory
+        )
 
     def start(self) -> None:
         """Start the process and return when it is ready."""

@@ -56,12 +56,10 @@ def test_every_name_of_the_contract_is_in_its_reference() -> None:
 def test_first_workflow_runs_as_the_tutorial_says(tmp_path: Path) -> None:
     page = "tutorial/first-workflow.md"
     (app,) = _blocks(page, "python")
-    (configuration,) = _blocks(page, "yaml")
     (tmp_path / "app.py").write_text(app.replace("time.sleep(2)", "time.sleep(0.1)"))
-    (tmp_path / "workflow.yaml").write_text(configuration)
     run = (
         *(str(Path(sys.executable).with_name("durahub")), "run", "--app-id", "first"),
-        *("--config", "workflow.yaml", "--dapr-http-port", str(next_port())),
+        *("--dapr-http-port", str(next_port())),
         *("--dapr-grpc-port", str(next_port()), "--", sys.executable, "app.py"),
     )
     done = subprocess.run(
@@ -75,3 +73,4 @@ def test_first_workflow_runs_as_the_tutorial_says(tmp_path: Path) -> None:
     )
     assert done.stdout.startswith("started first\nCOMPLETED ")
     assert '["reserve a book: done", "pay a book: done", "ship a book: done"]' in done.stdout
+    assert (tmp_path / ".durahub" / "state.db").is_file()

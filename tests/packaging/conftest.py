@@ -118,9 +118,15 @@ class Environment:
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Build the wheels of this repository's core and SQLite backend."""
+    """Build the wheels of this repository's OSS build with its core, and of two backends."""
     built = {}
-    for name, source in (("core", ROOT / "core"), ("sqlite", ROOT / "plugins/sqlite")):
+    for name, place in (
+        ("oss", "."),
+        ("core", "core"),
+        ("actors", "plugins/actors"),
+        ("sqlite", "plugins/sqlite"),
+    ):
+        source = ROOT / place
         directory = tmp_path_factory.mktemp(name)
         build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
         subprocess.run(build, cwd=source, check=True, capture_output=True, timeout=60)

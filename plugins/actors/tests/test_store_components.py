@@ -72,7 +72,7 @@ def test_none_marked_is_an_error(value: str) -> None:
 
 def test_two_marked_are_an_error() -> None:
     stores = [marked("state.in-memory", name="a"), marked("state.redis", name="b", redisHost="x")]
-    with pytest.raises(ConfigError, match=r"detected duplicate actor state store: a and b$"):
+    with pytest.raises(ConfigError, match=r"detected duplicate actor state store: a and b; leave "):
         state_store_of(stores, HERE)
 
 

@@ -120,6 +120,13 @@ async def test_busy_file_is_unavailable_after_a_while(store: SqliteStateStore, p
     other.close()
 
 
+async def test_people_see_the_keys_of_dapr(store: SqliteStateStore, path: Path) -> None:
+    await store.write([Save(actor=ActorId("type", "x"), etag="e", put={"a": b"1"})])
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT * FROM keys").fetchall() == [("type||x||a", b"1")]
+    connection.close()
+
+
 def _mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 

@@ -139,7 +139,8 @@ def choose_component(components: Sequence[StateComponent]) -> StateComponent | N
         raise ConfigError(NOT_CONFIGURED, location=components[0].at)
     if len(chosen) > 1:
         raise ConfigError(
-            f"detected duplicate actor state store: {chosen[0].name} and {chosen[1].name}",
+            f"detected duplicate actor state store: {chosen[0].name} and {chosen[1].name};"
+            f" leave {ACTOR_STATE_STORE} to one of them",
             location=chosen[1].at,
         )
     return chosen[0]

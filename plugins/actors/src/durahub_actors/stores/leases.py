@@ -27,7 +27,8 @@ class LeaseBeat:
 
     Attributes:
         now: The store's clock.
-        ended: Leases of others that this call ended because they were overdue.
+        ended: Leases of others that this call ended because they were overdue, or because the store knows for
+            certain that their process has ended.
     """
 
     now: datetime

@@ -85,7 +85,10 @@ def _translate_network(place: str, error: Exception) -> BackendError:
     if isinstance(error, RedisTimeoutError | TimeoutError):
         return BackendUnavailableError(f"{place}: the server did not answer in time")
     if isinstance(error, RedisConnectionError | OSError):
-        return BackendUnavailableError(f"{place}: the connection is lost or can't be made: {text}")
+        return BackendUnavailableError(
+            f"{place}: the connection is lost or can't be made: {text.rstrip('.')};"
+            " check that the server runs there, and the network"
+        )
     return BackendError(f"{place}: {text}")
 
 

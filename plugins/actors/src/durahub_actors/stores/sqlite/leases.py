@@ -10,6 +10,7 @@ from durahub.clock import to_micros
 from durahub.errors import BackendError, SessionFencedError
 
 from durahub_actors.stores.leases import Lease, LeaseBeat
+from durahub_actors.stores.sqlite.processes import has_ended, own_process
 
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -17,15 +18,21 @@ _LIVING = "SELECT name, time_to_live, data FROM leases WHERE NOT is_ended"
 
 
 def acquire_lease(connection: sqlite3.Connection, lease: Lease, now: datetime) -> LeaseBeat:
-    """Make a lease known, and end what is overdue.
+    """Make a lease known, and end what is overdue or belongs to a process that has ended.
 
     Raises:
         BackendError: The name has been used before.
     """
     created = connection.execute(
-        "INSERT INTO leases (name, time_to_live, data, renewed_at) VALUES (?, ?, ?, ?)"
+        "INSERT INTO leases (name, time_to_live, data, renewed_at, process) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (name) DO NOTHING",
-        (lease.name, lease.time_to_live // _MICROSECOND, lease.data, to_micros(now)),
+        (
+            lease.name,
+            lease.time_to_live // _MICROSECOND,
+            lease.data,
+            to_micros(now),
+            own_process(),
+        ),
     )
     if not created.rowcount:
         raise BackendError("the name of the lease has been used before")
@@ -33,7 +40,7 @@ def acquire_lease(connection: sqlite3.Connection, lease: Lease, now: datetime) -
 
 
 def renew_leases(connection: sqlite3.Connection, names: Sequence[str], now: datetime) -> LeaseBeat:
-    """Renew leases, and end what else is overdue.
+    """Renew leases, and end what else is overdue or belongs to a process that has ended.
 
     Raises:
         SessionFencedError: One is unknown or has ended.
@@ -49,8 +56,18 @@ def renew_leases(connection: sqlite3.Connection, names: Sequence[str], now: date
 
 
 def _beat(connection: sqlite3.Connection, alive: Sequence[str], now: datetime) -> LeaseBeat:
-    overdue = connection.execute(f"{_LIVING} AND renewed_at + time_to_live <= ?", (to_micros(now),))
-    ended = tuple(lease for row in overdue if (lease := _lease(*row)).name not in alive)
+    living = connection.execute(
+        "SELECT renewed_at + time_to_live <= ?, process, name, time_to_live, data"
+        " FROM leases WHERE NOT is_ended",
+        (to_micros(now),),
+    )
+    ended = tuple(
+        [
+            _lease(*row)
+            for is_overdue, process, *row in living
+            if row[0] not in alive and (is_overdue or has_ended(process))
+        ]
+    )
     for lease in ended:
         end_lease(connection, lease.name)
     return LeaseBeat(now=now, ended=ended)

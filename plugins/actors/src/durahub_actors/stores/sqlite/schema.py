@@ -2,6 +2,7 @@
 
 - An actor has a row as long as it has state or reminders; without an etag it has no state.
 - Moments and durations are microseconds.
+- A lease names the process that acquired it, or nothing where the system has no such names.
 - Leases that ended stay, so that their names are never used again.
 """
 
@@ -66,10 +67,16 @@ _VERSION_1 = (
       time_to_live INTEGER NOT NULL,
       data BLOB NOT NULL,
       renewed_at INTEGER NOT NULL,
+      process TEXT NOT NULL,
       is_ended INTEGER NOT NULL DEFAULT 0
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX leases_living ON leases (name) WHERE NOT is_ended",
+    # For people: the state under the keys that Dapr would give it.
+    """
+    CREATE VIEW keys AS
+    SELECT type || '||' || id || '||' || key AS key, value FROM actors JOIN state USING (actor)
+    """,
 )
 
 _STEPS = (_VERSION_1,)
@@ -132,6 +139,7 @@ def drop(connection: sqlite3.Connection, place: str) -> None:
     """Remove the tables if they are there; call it inside a transaction."""
     if find_version(connection, place) is None:
         return
+    connection.execute("DROP VIEW IF EXISTS keys")
     for table in _TABLES:
         connection.execute(f"DROP TABLE IF EXISTS {table}")
     connection.execute("PRAGMA application_id = 0")
