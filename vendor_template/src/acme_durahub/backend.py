@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -18,6 +18,7 @@ from durahub.backend import (
     Capabilities,
     EndedInstances,
     EndedQuery,
+    Envelope,
     Heartbeat,
     Hint,
     InstanceClaims,
@@ -36,7 +37,7 @@ from durahub.backend import (
 from durahub.errors import BackendError, SchemaVersionError, TaskHubNotFoundError
 from durahub.types import InstanceKey, SessionId, TaskKey
 
-from acme_durahub import claims, keys, queries, sessions
+from acme_durahub import claims, forwarding, keys, queries, sessions
 from acme_durahub.batch import Batch
 from acme_durahub.hub import Hub
 from acme_durahub.kv import Store, Transaction
@@ -169,6 +170,26 @@ class AcmeBackend(Backend):
         return await self._write(
             lambda hub: claims.claim_activities(hub, sessions.require_alive(hub, session_id), limit)
         )
+
+    # Forwarding
+
+    async def owners(
+        self, session_id: SessionId, instance_id: str, task_id: int | None
+    ) -> tuple[SessionId, ...]:
+        """Return which sessions of the session's application own what a name may mean."""
+        return await self._read(
+            lambda hub: forwarding.owners(hub, session_id, instance_id, task_id)
+        )
+
+    async def forward(self, session_id: SessionId, to: SessionId, payload: bytes) -> bool:
+        """Keep bytes for a living session of the same application."""
+        return await self._write(lambda hub: forwarding.forward(hub, session_id, to, payload))
+
+    async def take_forwarded(
+        self, session_id: SessionId, handled: Collection[int], limit: int
+    ) -> tuple[Envelope, ...]:
+        """Remove what the session has handled, and return what else waits for it."""
+        return await self._write(lambda hub: forwarding.take(hub, session_id, handled, limit))
 
     # Reading
 

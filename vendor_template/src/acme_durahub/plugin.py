@@ -14,7 +14,7 @@ def durahub_backend() -> BackendPlugin:
     """Describe the backend; called once, and does no I/O."""
     return BackendPlugin(
         name="acme",
-        contract=ContractVersion(1, 0),
+        contract=ContractVersion(1, 1),
         settings=AcmeSettings,
         factory=AcmeBackend,
         capabilities=CAPABILITIES,
