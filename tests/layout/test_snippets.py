@@ -33,11 +33,8 @@ PROGRAMS: dict[str, click.Command] = {
 _FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`((?:cobalt-)?durahub(?:-conformance)? [^`]+)`")
 _HEAD = {"apiVersion": "dapr.io/v1alpha1", "kind": "Configuration", "metadata": {"name": "shown"}}
-_ENVIRON = {"ORDERS_DB": "postgresql://orders@db.example/orders", "REDIS_PASSWORD": "x"}
-_SECRETS = {
-    "orders": {"dsn": SecretStr("postgresql://orders@db.example/orders")},
-    "orders-token": {"orders-token": SecretStr("secret")},
-}
+_URL = "postgresql://orders@db.example/orders"
+"""What every reference leads to."""
 
 
 @dataclass(frozen=True)
@@ -101,35 +98,57 @@ def _whole(document: object) -> object:
 def test_yaml_is_what_the_loaders_take(snippet: Snippet, tmp_path: Path) -> None:
     for document in documents(snippet):
         assert isinstance(document, dict)
-        text = yaml.safe_dump(document)
-        file = tmp_path / "shown.yaml"
-        for name in re.findall(r"fileRef: (\S+)", text):
-            (tmp_path / "secret").write_text("secret")
-            text = text.replace(name, str(tmp_path / "secret"))
-        file.write_text(text)
+        if not document["apiVersion"].startswith("dapr.io/"):
+            continue  # Kubernetes' own
+        (tmp_path / "secret").write_text(_URL)
+        text = re.sub(r"fileRef: \S+", f"fileRef: {tmp_path / 'secret'}", yaml.safe_dump(document))
+        (file := tmp_path / "shown.yaml").write_text(text)
         if document["kind"] == "Configuration":
             _load_configuration(file)
-        elif document["kind"] == "Component":
-            _load_component(document, file)
         else:
-            assert document["kind"] == "Deployment", f"what is a {document['kind']}?"
+            _load_component(document["spec"], file)
 
 
 def _load_configuration(file: Path) -> None:
-    stores = SecretStores({"vault": FileSecrets(_SECRETS)})
-    loaded = load_configuration([file], environ=_ENVIRON, secret_stores=stores)
+    loaded = load_configuration([file], environ=_environ(file), secret_stores=_secrets(file))
     assert not loaded.unknown_keys
     if loaded.backend_type in OSS.backend_types:
         plugin = load_backend(OSS, loaded.backend_type)
         validate_store_configuration(plugin.settings, loaded)
 
 
-def _load_component(document: dict[str, object], file: Path) -> None:
-    spec = document["spec"]
-    assert isinstance(spec, dict)
-    if not any("secretKeyRef" in item for item in spec["metadata"]):
-        (component,) = load_components([file], environ=_ENVIRON)
-        assert component.metadata
+def _load_component(spec: dict[str, list[dict[str, object]]], file: Path) -> None:
+    for item in spec["metadata"]:
+        if item.pop("secretKeyRef", None) is not None:
+            item["value"] = _URL
+    document = _HEAD | {"kind": "Component", "spec": spec}
+    file.write_text(yaml.safe_dump(document))
+    components = load_components([file], environ=_environ(file))
+    assert len(components) == str(spec["type"]).startswith("state.")
+
+
+def _environ(file: Path) -> dict[str, str]:
+    """Return every variable that a file refers to."""
+    names = re.findall(r"envRef: (\w+)|\$\{(\w+)\}", file.read_text())
+    return {one or other: _URL for one, other in names}
+
+
+def _secrets(file: Path) -> SecretStores:
+    """Return every secret that a file refers to."""
+    stores: dict[str, dict[str, dict[str, SecretStr]]] = {}
+    for reference in _references(yaml.safe_load(file.read_text())):
+        secrets = stores.setdefault(reference.get("secretStore", "only"), {})
+        name = reference["name"]
+        secrets.setdefault(name, {})[reference.get("key", name)] = SecretStr(_URL)
+    return SecretStores({name: FileSecrets(secrets) for name, secrets in stores.items()})
+
+
+def _references(node: object) -> Iterator[dict[str, str]]:
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for child in children:
+        yield from _references(child)
+    if isinstance(node, dict) and isinstance(reference := node.get("secretKeyRef"), dict):
+        yield reference
 
 
 @pytest.mark.parametrize("snippet", snippets("python"), ids=str)
@@ -163,6 +182,13 @@ def _resolve(words: list[str]) -> tuple[click.Command, list[str]]:
             break
         command, rest = inner, rest[1:]
     return command, rest
+
+
+@pytest.mark.parametrize(
+    "text", ["durahub frob", "durahub wf frob", "durahub serve --frob", "cobalt-durahub db plan -x"]
+)
+def test_a_command_that_is_not_there_is_found(text: str) -> None:
+    assert _fault_of(Snippet(DOCS / "page.md", 1, "", text)) is not None
 
 
 def test_there_is_something_to_look_at() -> None:
