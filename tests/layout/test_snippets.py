@@ -66,7 +66,8 @@ def command_lines() -> list[Snippet]:
     """Every command of ours that stands in a block, in an indented line, or in a sentence."""
     lines = []
     for page in PAGES:
-        for number, line in enumerate(page.read_text().splitlines(), 1):
+        whole = re.sub(r"\\\n *", " ", page.read_text())
+        for number, line in enumerate(whole.splitlines(), 1):
             lines += [Snippet(page, number, "", text) for text in _commands_of(line)]
     return lines
 
