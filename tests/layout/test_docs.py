@@ -11,8 +11,11 @@ from pathlib import Path
 import durahub.backend
 import pytest
 from durahub import errors
+from durahub.plugin import hookspec
 
 from tests.e2e.sidecar import next_port
+from tests.layout.documented_settings import settings
+from tests.layout.reference_pages import pages
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -50,6 +53,31 @@ def test_every_name_of_the_contract_is_in_its_reference() -> None:
         module = getattr(value, "__module__", None)
         if isinstance(value, type) and name != "BackendSettings":
             assert module in documented - {"durahub.backend.contract"} or name in classes, name
+
+
+@pytest.mark.parametrize(("name", "text"), sorted(pages().items()))
+def test_generated_pages_say_what_the_code_says(name: str, text: str) -> None:
+    written = (DOCS / "reference" / name).read_text()
+    assert written == text, "run: python -m tests.layout.reference_pages"
+
+
+def test_every_hook_is_documented() -> None:
+    page = (DOCS / "reference/plugin-hook.md").read_text()
+    assert "automodule:: durahub.plugin.hookspec" in page
+    hooks = [
+        name for name, value in vars(hookspec).items() if hasattr(value, f"{hookspec.PROJECT}_spec")
+    ]
+    assert hooks
+    assert [name for name in hooks if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("where", "keys"), [pytest.param(*rest, id=name) for name, *rest in settings()]
+)
+def test_every_setting_is_documented(where: tuple[str, ...], keys: frozenset[str]) -> None:
+    text = "\n".join((ROOT / page).read_text() for page in where)
+    assert keys
+    assert sorted(key for key in keys if not re.search(rf"\b{key}\b", text)) == []
 
 
 @pytest.mark.timeout(90)

@@ -176,32 +176,20 @@ class AcmeBackend(Backend):
     async def owners(
         self, session_id: SessionId, instance_id: str, task_id: int | None
     ) -> tuple[SessionId, ...]:
-        """Return which sessions own what a name may mean."""
+        """Return which sessions of the session's application own what a name may mean."""
         return await self._read(
-            lambda hub: tuple(
-                forwarding.owners(
-                    hub, sessions.require_alive(hub, session_id), instance_id, task_id
-                )
-            )
+            lambda hub: forwarding.owners(hub, session_id, instance_id, task_id)
         )
 
     async def forward(self, session_id: SessionId, to: SessionId, payload: bytes) -> bool:
-        """Keep bytes for another session of the same application."""
-        return await self._write(
-            lambda hub: forwarding.forward(
-                hub, sessions.require_alive(hub, session_id), to, payload
-            )
-        )
+        """Keep bytes for a living session of the same application."""
+        return await self._write(lambda hub: forwarding.forward(hub, session_id, to, payload))
 
     async def take_forwarded(
         self, session_id: SessionId, handled: Collection[int], limit: int
     ) -> tuple[Envelope, ...]:
         """Remove what the session has handled, and return what else waits for it."""
-        return await self._write(
-            lambda hub: forwarding.take(
-                hub, sessions.require_alive(hub, session_id), handled, limit
-            )
-        )
+        return await self._write(lambda hub: forwarding.take(hub, session_id, handled, limit))
 
     # Reading
 

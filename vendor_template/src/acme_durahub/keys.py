@@ -61,7 +61,10 @@ OWNED_TASKS = b"x"
 """Index: session, task -> `TaskEntry`."""
 
 FORWARDED = b"f"
-"""Session, position -> what another session forwarded to it."""
+"""Session, position -> payload; what waits for a living session."""
+
+FORWARDED_COUNT = b"n"
+"""Session -> how many wait for it."""
 
 _OFFSET = 1 << 63
 

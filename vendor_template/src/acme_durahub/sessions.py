@@ -33,10 +33,18 @@ def heartbeat(hub: Hub, session_id: SessionId) -> Heartbeat:
 
 
 def unregister(hub: Hub, session_id: SessionId) -> None:
-    """End a session, if it lives: what it owned is unowned, what was forwarded to it is gone."""
+    """End a session, if it lives: what it owned is unowned, and what was forwarded to it is gone."""
     release_all_but(hub, session_id, frozenset(), frozenset())
-    hub.txn.clear(keys.FORWARDED + keys.digest(session_id))
-    hub.txn.delete(keys.SESSIONS + keys.digest(session_id))
+    address = keys.digest(session_id)
+    hub.txn.clear(keys.FORWARDED + address)
+    hub.txn.delete(keys.FORWARDED_COUNT + address)
+    hub.txn.delete(keys.SESSIONS + address)
+
+
+def find(hub: Hub, session_id: SessionId) -> Session | None:
+    """Return a session, if it is alive."""
+    stored = hub.txn.get(keys.SESSIONS + keys.digest(session_id))
+    return None if stored is None else rows.SESSION.decode(stored).session
 
 
 def require_alive(hub: Hub, session_id: SessionId) -> Session:
@@ -45,10 +53,10 @@ def require_alive(hub: Hub, session_id: SessionId) -> Session:
     Raises:
         SessionFencedError: It is unknown, ended or fenced.
     """
-    stored = hub.txn.get(keys.SESSIONS + keys.digest(session_id))
-    if stored is None:
+    session = find(hub, session_id)
+    if session is None:
         raise SessionFencedError(f"session {session_id!r} is not alive; start a new one")
-    return rows.SESSION.decode(stored).session
+    return session
 
 
 def release_all_but(
