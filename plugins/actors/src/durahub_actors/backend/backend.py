@@ -162,7 +162,7 @@ class ActorsBackend(Backend):
         hub = self._open_hub()
         await self._store.delete()
         self._has_hub = False
-        hub.forget()
+        await hub.forget()
 
     async def schema_status(self) -> SchemaStatus:
         """Return which version the store has."""
