@@ -186,6 +186,7 @@ class ActorsBackend(Backend):
         )
         heartbeat, ended = await hub.core.sessions.register(session)
         await self._bury(hub, session.session_id, ended)
+        await hub.core.cluster.introduced()
         return heartbeat
 
     async def heartbeat(self, session_id: SessionId) -> Heartbeat:

@@ -40,6 +40,7 @@ class _Peer:
     is_up: bool = False
     untold: deque[bytes] = field(default_factory=lambda: deque(maxlen=MOST_UNTOLD))
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    was_tried: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
 
@@ -97,12 +98,25 @@ class Peers:
         peer.task = self._group.create_task(self._keep_company(peer))
         self._peers[name] = peer
 
+    async def introduced(self) -> None:
+        """Return when each host has learned of this one, unless it can't be reached; after `PING_S` at most.
+
+        Who is known to a host is told what that host has to tell from then on.
+        """
+        try:
+            async with asyncio.timeout(PING_S):
+                for peer in list(self._peers.values()):
+                    await peer.was_tried.wait()
+        except TimeoutError:
+            return
+
     async def forget(self, name: str) -> None:
         """Have nothing more to do with a host."""
         peer = self._peers.pop(name, None)
         if peer is None:
             return
         peer.is_up = False
+        peer.was_tried.set()
         if peer.task is not None:
             peer.task.cancel()
         await peer.channel.close()
@@ -130,9 +144,9 @@ class Peers:
     def tell(self, hint: bytes) -> None:
         """Let all hosts have a hint, some time soon, perhaps never."""
         for peer in self._peers.values():
-            if peer.is_up:
-                peer.untold.append(hint)
-                peer.wake.set()
+            # One that has not answered yet is told as soon as it does.
+            peer.untold.append(hint)
+            peer.wake.set()
 
     def _lose(self, peer: _Peer, error: grpc.aio.AioRpcError) -> None:
         if peer.is_up:
@@ -151,9 +165,11 @@ class Peers:
                     await peer.channel.call(PING, self._greeting, PING_S)
                     peer.is_up = True
                     log.info("met a host", extra={"host": peer.name, "address": peer.address})
+                peer.was_tried.set()
                 await self._pass_on(peer)
             except grpc.aio.AioRpcError as error:
                 self._lose(peer, error)
+                peer.was_tried.set()
                 await asyncio.sleep(PING_S)
 
     async def _pass_on(self, peer: _Peer) -> None:
