@@ -250,6 +250,11 @@ class ServerHarness(Harness):
     @abstractmethod
     def store(self) -> StateStore: ...
 
+    @property
+    def moment(self) -> timedelta:
+        """Long enough for some calls of a busy machine."""
+        return timedelta(seconds=0.6)
+
     async def dispose(self) -> None:
         store = self.store()
         await store.open(SystemClock())
@@ -283,8 +288,3 @@ class PostgresActorsHarness(ServerHarness):
     @property
     def probe(self) -> Probe:
         return PostgresProbe(self._settings)
-
-    @property
-    def moment(self) -> timedelta:
-        """Long enough for some calls of a busy machine."""
-        return timedelta(seconds=0.6)

@@ -29,7 +29,7 @@ class HostUnreachableError(Exception):
 
 
 class HostBusyError(Exception):
-    """A host did not carry out a call, because others have its actors."""
+    """A host did not carry out a call: others have its actors, or the call was never sent."""
 
 
 @dataclass(slots=True)
@@ -130,15 +130,19 @@ class Peers:
         """Return a host's answer to a call.
 
         Raises:
+            HostBusyError: There is no connection, and nothing was sent.
             HostUnreachableError: No answer came.
         """
         peer = self._peers.get(host)
         if peer is None:
-            raise HostUnreachableError(host)
+            raise HostBusyError(host)
+        if not peer.channel.is_connected:
+            self._lose(peer, "the connection was lost")
+            raise HostBusyError(host)
         try:
             return await peer.channel.call(CALL, request, CALL_S)
         except grpc.aio.AioRpcError as error:
-            self._lose(peer, error)
+            self._lose(peer, error.details())
             raise HostUnreachableError(host) from error
 
     def tell(self, hint: bytes) -> None:
@@ -148,11 +152,11 @@ class Peers:
             peer.untold.append(hint)
             peer.wake.set()
 
-    def _lose(self, peer: _Peer, error: grpc.aio.AioRpcError) -> None:
+    def _lose(self, peer: _Peer, reason: str | None) -> None:
         if peer.is_up:
             log.warning(
                 "a host can't be reached; its actors are worked with here meanwhile",
-                extra={"host": peer.name, "address": peer.address, "error": error.details()},
+                extra={"host": peer.name, "address": peer.address, "error": reason},
             )
         peer.is_up = False
         peer.wake.set()
@@ -168,7 +172,7 @@ class Peers:
                 peer.was_tried.set()
                 await self._pass_on(peer)
             except grpc.aio.AioRpcError as error:
-                self._lose(peer, error)
+                self._lose(peer, error.details())
                 peer.was_tried.set()
                 await asyncio.sleep(PING_S)
 
