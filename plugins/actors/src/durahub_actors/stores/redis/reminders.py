@@ -29,11 +29,12 @@ async def find_due(hub: Hub, queue: str, limit: int) -> DueReminders:
 
     Each bucket judges by the clock of its own server.
     """
+    due, is_whole = await _find_due(hub, queue, limit)
     for _ in range(MOST_LOOKS):
-        due, is_whole = await _find_due(hub, queue, limit)
         # Fewer than asked for would mean that there are no others.
         if is_whole:
             break
+        due, is_whole = await _find_due(hub, queue, limit)
     return due
 
 
