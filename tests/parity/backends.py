@@ -5,22 +5,29 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import durahub_postgres.backend
 import durahub_sqlite.backend
-from durahub.backend import Backend, Capabilities
+from durahub.backend import NATIVE, Backend, Capabilities
+from durahub.clock import SystemClock
 from durahub.testing import MemoryBackend, MemorySettings, MemoryStore
 from durahub_actors.backend import ActorsBackend
 from durahub_actors.backend.backend import capabilities_of
 from durahub_actors.settings import ActorsSettings
+from durahub_actors.stores import StateStore
 from durahub_actors.stores.memory import MemoryStateStore
 from durahub_actors.stores.memory_state import MemoryState
+from durahub_actors.stores.postgresql import PostgresStateStore, PostgresStoreSettings
+from durahub_actors.stores.redis import RedisStateStore
+from durahub_actors.stores.sqlite import SqliteStateStore, SqliteStoreSettings
 from durahub_postgres import PostgresBackend, PostgresSettings
 from durahub_sqlite import SqliteBackend, SqliteSettings
+
+from plugins.actors.tests.redis_hubs import redis_settings
 
 NewBackend = Callable[[], Backend]
 """Returns another connection to one store."""
@@ -66,6 +73,32 @@ async def _actors(_: Path) -> AsyncIterator[NewBackend]:
 
 
 @asynccontextmanager
+async def _actors_in(store: Callable[[], StateStore]) -> AsyncIterator[NewBackend]:
+    yield lambda: ActorsBackend(ActorsSettings(), store())
+    emptied = store()
+    await emptied.open(SystemClock())
+    try:
+        await emptied.delete()
+    finally:
+        await emptied.close()
+
+
+def _actors_in_sqlite(directory: Path) -> AbstractAsyncContextManager[NewBackend]:
+    settings = SqliteStoreSettings(path=directory / "state.db", synchronous="normal")
+    return _actors_in(lambda: SqliteStateStore(settings))
+
+
+def _actors_in_redis(url: str) -> AbstractAsyncContextManager[NewBackend]:
+    settings = redis_settings(url)
+    return _actors_in(lambda: RedisStateStore(settings))
+
+
+def _actors_in_postgres(url: str) -> AbstractAsyncContextManager[NewBackend]:
+    settings = PostgresStoreSettings(url=url, schema=f"parity_{uuid.uuid4().hex}")
+    return _actors_in(lambda: PostgresStateStore(settings))
+
+
+@asynccontextmanager
 async def _postgres(url: str) -> AsyncIterator[NewBackend]:
     schema = f"parity_{uuid.uuid4().hex}"
     settings = PostgresSettings.model_validate(
@@ -88,3 +121,15 @@ STORES: Mapping[str, StoreKind] = {
     "postgres": StoreKind("postgres_url", _postgres, durahub_postgres.backend.CAPABILITIES),
 }
 """The suite runs unchanged on every backend; only a capability that one lacks takes a test from it."""
+
+_DURABLE_ACTORS = replace(STORES["actors"].capabilities, durable=NATIVE)
+
+STATE_STORES: Mapping[str, StoreKind] = {
+    "actors-sqlite": StoreKind("tmp_path", _actors_in_sqlite, _DURABLE_ACTORS),
+    "actors-redis": StoreKind("valkey_url", _actors_in_redis, _DURABLE_ACTORS),
+    "actors-postgresql": StoreKind("postgres_url", _actors_in_postgres, _DURABLE_ACTORS),
+}
+"""Actors over other stores; the page shows them as `actors`."""
+
+LONG = frozenset({"actors-sqlite", "actors-postgresql"})
+"""Those of them that only long runs have; the others take part where several sidecars share a hub."""

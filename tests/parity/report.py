@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parity.backends import STORES
+from tests.parity.backends import STATE_STORES, STORES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/reference/parity.md"
@@ -241,6 +241,8 @@ def _backend_of(item: pytest.Item, mark: pytest.Mark) -> str:
         else {}
     )
     backend = params.get("backend", mark.kwargs.get("on"))
+    if backend in STATE_STORES:
+        return "actors"
     if backend not in (*STORES, ANY):
         raise pytest.UsageError(f"{item.nodeid}: the parity mark does not say on which backend")
     return backend

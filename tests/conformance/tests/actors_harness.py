@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from copy import deepcopy
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import asyncpg
+import redis.asyncio
 from durahub.backend import Backend
-from durahub.clock import Clock
+from durahub.clock import Clock, SystemClock
 from durahub.errors import BackendLockedError
 from durahub.testing import ManualClock
 from durahub.types import InstanceKey
 from durahub_actors.backend import ActorsBackend
 from durahub_actors.settings import ActorsSettings
 from durahub_actors.stores import MemoryState, MemoryStateStore, StateStore
+from durahub_actors.stores.postgresql import PostgresStateStore, PostgresStoreSettings
+from durahub_actors.stores.redis import RedisSettings, RedisStateStore
+from durahub_actors.stores.redis.keys import bucket_of, find_tags, name_actor
 from durahub_actors.stores.sqlite import SqliteStateStore, SqliteStoreSettings
 from durahub_actors.workflows.codec import decode_state
 from durahub_actors.workflows.names import Names
 from durahub_conformance import Harness, Probe
+
+from plugins.actors.tests.redis_hubs import redis_settings
 
 FOREVER_S = 10**9
 """Longer than any test moves the clock: only sessions are to be declared dead."""
@@ -102,6 +111,71 @@ class SqliteProbe(StoreProbe):
             return connection.execute(where, NAMES.actor_of(key)).fetchall()
 
 
+class RedisProbe(StoreProbe):
+    def __init__(self, url: str, settings: RedisSettings) -> None:
+        self._url = url
+        self._tags = find_tags(settings.task_hub)
+
+    async def rows(self, key: InstanceKey) -> Mapping[str, Sequence[object]]:
+        found = {
+            "state": await self._fields(key, ""),
+            "reminders": await self._fields(key, ":reminders"),
+        }
+        return {kind: sorted(fields.items()) for kind, fields in found.items()}
+
+    async def values(self, key: InstanceKey) -> Mapping[str, bytes]:
+        # What does not begin a text in UTF-8 is the store's own.
+        fields = await self._fields(key, "")
+        return {name.decode(): value for name, value in fields.items() if name[:1] != b"\xff"}
+
+    async def lose_event(self, key: InstanceKey) -> None:
+        async with redis.asyncio.from_url(self._url) as server:
+            assert await server.hdel(self._key(key, ""), "history-000000") == 1
+
+    async def _fields(self, key: InstanceKey, kind: str) -> dict[bytes, bytes]:
+        async with redis.asyncio.from_url(self._url) as server:
+            fields: dict[bytes, bytes] = await server.hgetall(self._key(key, kind))
+            return fields
+
+    def _key(self, key: InstanceKey, kind: str) -> str:
+        name = name_actor(NAMES.actor_of(key))
+        return f"{self._tags[bucket_of(name)]}{kind}||{name}"
+
+
+class PostgresProbe(StoreProbe):
+    def __init__(self, settings: PostgresStoreSettings) -> None:
+        self._settings = settings
+
+    async def rows(self, key: InstanceKey) -> Mapping[str, Sequence[object]]:
+        return {
+            table: [
+                tuple(row) for row in await self._read(f"SELECT t.* FROM hub.{table} AS t", key)
+            ]
+            for table in ("actors", "state", "marks", "reminders")
+        }
+
+    async def values(self, key: InstanceKey) -> Mapping[str, bytes]:
+        rows = await self._read("SELECT t.key, t.value FROM hub.state AS t", key)
+        return {name.decode(): value for name, value in rows}
+
+    async def lose_event(self, key: InstanceKey) -> None:
+        lost = await self._read(
+            "DELETE FROM hub.state AS t", key, "AND key = 'history-000000' RETURNING key"
+        )
+        assert len(lost) == 1
+
+    async def _read(self, query: str, key: InstanceKey, more: str = "") -> list[Any]:
+        where = "(SELECT actor FROM hub.actors WHERE type = $1 AND id = $2)"
+        text = f"{query} WHERE t.actor = {where} {more}".replace(
+            "hub.", f"{self._settings.schema}."
+        )
+        connection = await asyncpg.connect(self._settings.url)
+        try:
+            return await connection.fetch(text, *(part.encode() for part in NAMES.actor_of(key)))
+        finally:
+            await connection.close()
+
+
 class ActorsHarness(Harness):
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
@@ -158,3 +232,59 @@ class SqliteActorsHarness(ActorsHarness):
     @property
     def probe(self) -> Probe:
         return SqliteProbe(self.directory / "state.db")
+
+
+class ServerHarness(Harness):
+    """Over a store that a server keeps, whose clock waits for nobody.
+
+    Attributes:
+        url: Set by the test class, from the fixture that starts the server.
+    """
+
+    url: ClassVar[str]
+
+    def backend(self) -> Backend:
+        settings = ActorsSettings.model_validate({"sessionTimeToLive": FOREVER_S})
+        return ActorsBackend(settings, self.store())
+
+    @abstractmethod
+    def store(self) -> StateStore: ...
+
+    @property
+    def moment(self) -> timedelta:
+        """Long enough for some calls of a busy machine."""
+        return timedelta(seconds=0.6)
+
+    async def dispose(self) -> None:
+        store = self.store()
+        await store.open(SystemClock())
+        await store.delete()
+        await store.close()
+
+
+class RedisActorsHarness(ServerHarness):
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        # Of its own, because child processes get the attributes and not the class's.
+        self._url = self.url
+        self._settings = redis_settings(self._url)
+
+    def store(self) -> StateStore:
+        return RedisStateStore(self._settings)
+
+    @property
+    def probe(self) -> Probe:
+        return RedisProbe(self._url, self._settings)
+
+
+class PostgresActorsHarness(ServerHarness):
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._settings = PostgresStoreSettings(url=self.url, schema=f"kit_{uuid.uuid4().hex}")
+
+    def store(self) -> StateStore:
+        return PostgresStateStore(self._settings)
+
+    @property
+    def probe(self) -> Probe:
+        return PostgresProbe(self._settings)

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import pytest
 from durahub_conformance import BackendConformance
 
-from .actors_harness import ActorsHarness, ExclusiveActorsHarness, SqliteActorsHarness
+from .actors_harness import (
+    ActorsHarness,
+    ExclusiveActorsHarness,
+    PostgresActorsHarness,
+    RedisActorsHarness,
+    SqliteActorsHarness,
+)
 
 
 class TestActors(BackendConformance):
@@ -15,3 +22,19 @@ class TestExclusiveActors(BackendConformance):
 
 class TestActorsInSqlite(BackendConformance):
     harness = SqliteActorsHarness
+
+
+class TestActorsInRedis(BackendConformance):
+    harness = RedisActorsHarness
+
+    @pytest.fixture(autouse=True)
+    def _server(self, valkey_url: str) -> None:
+        RedisActorsHarness.url = valkey_url
+
+
+class TestActorsInPostgres(BackendConformance):
+    harness = PostgresActorsHarness
+
+    @pytest.fixture(autouse=True)
+    def _server(self, postgres_url: str) -> None:
+        PostgresActorsHarness.url = postgres_url

@@ -162,7 +162,7 @@ class ActorsBackend(Backend):
         hub = self._open_hub()
         await self._store.delete()
         self._has_hub = False
-        hub.forget()
+        await hub.forget()
 
     async def schema_status(self) -> SchemaStatus:
         """Return which version the store has."""
@@ -186,6 +186,7 @@ class ActorsBackend(Backend):
         )
         heartbeat, ended = await hub.core.sessions.register(session)
         await self._bury(hub, session.session_id, ended)
+        await hub.core.cluster.introduced()
         return heartbeat
 
     async def heartbeat(self, session_id: SessionId) -> Heartbeat:

@@ -131,6 +131,11 @@ class Cluster:
             self._greeting(running),
         )
 
+    async def introduced(self) -> None:
+        """Return when the hosts that were met have learned of this one, as far as they can be reached."""
+        if self._running is not None:
+            await self._running.peers.introduced()
+
     def tell(
         self,
         due: Collection[AppId],

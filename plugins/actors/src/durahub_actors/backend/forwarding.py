@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Collection, Iterable
 
 from durahub.backend import MOST_FORWARDED, Envelope
+from durahub.clock import EPOCH
 from durahub.errors import BackendUnavailableError
 from durahub.types import SessionId
 
@@ -42,11 +43,11 @@ class Forwarding:
         target = await self._core.sessions.find(to)
         if target is None or target.app_id != member.app_id:
             return False
-        waiting = await self._core.store.due(self._queue(to), MOST_FORWARDED)
-        if len(waiting.reminders) >= MOST_FORWARDED:
+        if len(await self._core.store.reminders(self._home(to))) >= MOST_FORWARDED:
             raise BackendUnavailableError(f"{MOST_FORWARDED} envelopes wait for session {to!r}")
         rank = self._core.clock.next_rank()
-        reminder = Reminder(queue=self._queue(to), due_at=waiting.now, order=rank, payload=payload)
+        # Due at once by any clock; only their order counts.
+        reminder = Reminder(queue=self._queue(to), due_at=EPOCH, order=rank, payload=payload)
         save = Save(
             actor=self._home(to),
             leases=(lease_of(to),),

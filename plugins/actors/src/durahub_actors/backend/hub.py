@@ -116,8 +116,9 @@ class Hub:
         except BackendError:
             log.warning("could not sign off from the store", exc_info=True)
 
-    def forget(self) -> None:
-        """Forget everything: the task hub has been deleted."""
+    async def forget(self) -> None:
+        """Forget everything: the task hub has been deleted, and the token of its hosts with it."""
+        await self.core.cluster.stop()
         self.core.runtime.forget()
         self.core.sessions.forget()
         self._outbox.forget()

@@ -29,7 +29,7 @@ class HostUnreachableError(Exception):
 
 
 class HostBusyError(Exception):
-    """A host did not carry out a call, because others have its actors."""
+    """A host did not carry out a call: others have its actors, or the call was never sent."""
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ class _Peer:
     is_up: bool = False
     untold: deque[bytes] = field(default_factory=lambda: deque(maxlen=MOST_UNTOLD))
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    was_tried: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
 
@@ -97,12 +98,25 @@ class Peers:
         peer.task = self._group.create_task(self._keep_company(peer))
         self._peers[name] = peer
 
+    async def introduced(self) -> None:
+        """Return when each host has learned of this one, unless it can't be reached; after `PING_S` at most.
+
+        Who is known to a host is told what that host has to tell from then on.
+        """
+        try:
+            async with asyncio.timeout(PING_S):
+                for peer in list(self._peers.values()):
+                    await peer.was_tried.wait()
+        except TimeoutError:
+            return
+
     async def forget(self, name: str) -> None:
         """Have nothing more to do with a host."""
         peer = self._peers.pop(name, None)
         if peer is None:
             return
         peer.is_up = False
+        peer.was_tried.set()
         if peer.task is not None:
             peer.task.cancel()
         await peer.channel.close()
@@ -116,29 +130,33 @@ class Peers:
         """Return a host's answer to a call.
 
         Raises:
+            HostBusyError: There is no connection, and nothing was sent.
             HostUnreachableError: No answer came.
         """
         peer = self._peers.get(host)
         if peer is None:
-            raise HostUnreachableError(host)
+            raise HostBusyError(host)
+        if not peer.channel.is_connected:
+            self._lose(peer, "the connection was lost")
+            raise HostBusyError(host)
         try:
             return await peer.channel.call(CALL, request, CALL_S)
         except grpc.aio.AioRpcError as error:
-            self._lose(peer, error)
+            self._lose(peer, error.details())
             raise HostUnreachableError(host) from error
 
     def tell(self, hint: bytes) -> None:
         """Let all hosts have a hint, some time soon, perhaps never."""
         for peer in self._peers.values():
-            if peer.is_up:
-                peer.untold.append(hint)
-                peer.wake.set()
+            # One that has not answered yet is told as soon as it does.
+            peer.untold.append(hint)
+            peer.wake.set()
 
-    def _lose(self, peer: _Peer, error: grpc.aio.AioRpcError) -> None:
+    def _lose(self, peer: _Peer, reason: str | None) -> None:
         if peer.is_up:
             log.warning(
                 "a host can't be reached; its actors are worked with here meanwhile",
-                extra={"host": peer.name, "address": peer.address, "error": error.details()},
+                extra={"host": peer.name, "address": peer.address, "error": reason},
             )
         peer.is_up = False
         peer.wake.set()
@@ -151,9 +169,11 @@ class Peers:
                     await peer.channel.call(PING, self._greeting, PING_S)
                     peer.is_up = True
                     log.info("met a host", extra={"host": peer.name, "address": peer.address})
+                peer.was_tried.set()
                 await self._pass_on(peer)
             except grpc.aio.AioRpcError as error:
-                self._lose(peer, error)
+                self._lose(peer, error.details())
+                peer.was_tried.set()
                 await asyncio.sleep(PING_S)
 
     async def _pass_on(self, peer: _Peer) -> None:

@@ -145,6 +145,11 @@ class HostChannel:
                 address, tls.channel_credentials(), options=_OPTIONS
             )
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a connection, as far as this side has noticed."""
+        return self._channel.get_state() is grpc.ChannelConnectivity.READY
+
     async def call(self, method: str, request: bytes, timeout_s: float) -> bytes:
         """Return the host's answer.
 

@@ -20,11 +20,26 @@ _HEAD = msgspec.msgpack.Decoder(tuple[str, str, str, str | bool])
 _REF = msgspec.msgpack.Decoder(tuple[str, str])
 
 
+MOST_LOOKS = 20
+"""How often to look again for what others take meanwhile."""
+
+
 async def find_due(hub: Hub, queue: str, limit: int) -> DueReminders:
     """Return reminders that are due and held by nobody, as `StateStore.due`.
 
     Each bucket judges by the clock of its own server.
     """
+    due, is_whole = await _find_due(hub, queue, limit)
+    for _ in range(MOST_LOOKS):
+        # Fewer than asked for would mean that there are no others.
+        if is_whole:
+            break
+        due, is_whole = await _find_due(hub, queue, limit)
+    return due
+
+
+async def _find_due(hub: Hub, queue: str, limit: int) -> tuple[DueReminders, bool]:
+    """Return what is due, and whether it is still all that was found."""
     times: dict[int, datetime] = {}
     next_ones: dict[int, bytes | None] = {}
 
@@ -42,11 +57,13 @@ async def find_due(hub: Hub, queue: str, limit: int) -> DueReminders:
     # One more than asked for, to know whether there is more.
     found = await find_first(look, hub.buckets, limit + 1)
     later = [entry for entry in next_ones.values() if entry is not None]
-    return DueReminders(
-        reminders=await _read(hub, found[:limit]),
+    reminders = await _read(hub, found[:limit])
+    due = DueReminders(
+        reminders=reminders,
         next_due_at=parse_due_at(min(later)) if later and len(found) <= limit else None,
         now=times[hub.buckets[0]],
     )
+    return due, len(reminders) == len(found[:limit])
 
 
 async def _read(hub: Hub, entries: Sequence[tuple[bytes, int]]) -> tuple[DueReminder, ...]:
