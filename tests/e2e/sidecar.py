@@ -45,6 +45,7 @@ def next_port() -> int:
 _OSS_BUILD = (str(Path(sys.executable).with_name("durahub")),)
 
 COMMANDS = {
+    "actors": _OSS_BUILD,
     "sqlite": _OSS_BUILD,
     "postgres": _OSS_BUILD,
     "memory": (sys.executable, str(HERE / "memory_build.py")),
