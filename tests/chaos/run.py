@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ class Chaos:
         time_to_live_s: How long a session may be silent.
         seed: Decides about everything that is random.
         done: How many of each fault have happened.
+        ended_at_s: When workflows ended, as their customers learned.
     """
 
     replicas: Sequence[Replica]
@@ -42,6 +44,7 @@ class Chaos:
     done: Counter[str] = field(default_factory=Counter)
     ended: list[Order] = field(default_factory=list)
     begun: list[Order] = field(default_factory=list)
+    ended_at_s: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._source = random.Random(self.seed)
@@ -87,6 +90,7 @@ class Chaos:
             async with asyncio.timeout(PATIENCE_S):
                 await self._serve(order)
             self.ended.append(order)
+            self.ended_at_s.append(time.monotonic())
 
     async def _serve(self, order: Order) -> None:
         await self._insist(lambda replica: start(replica, order, order.instance_id))

@@ -11,10 +11,15 @@ import pytest
 
 from tests.chaos.hosts import ComponentStore, Hosts, component_store
 from tests.chaos.run import Chaos
+from tests.chaos.scaling import Scaling
 from tests.e2e.processes import LogBook
 
 HOSTS = 3
 TIME_TO_LIVE_S = 3.0
+
+MOST_HOSTS = 4
+PAUSE_S = 3.0
+LONGEST_GAP_S = 2.0
 
 
 @pytest.fixture(params=("redis", "postgresql"))
@@ -48,3 +53,30 @@ async def test_chaos_between_hosts_for_long(
     store: ComponentStore, tmp_path: Path, logs: LogBook
 ) -> None:
     await _run(store, tmp_path, logs, workflows=2_000, each=8)
+
+
+async def _scale(store: ComponentStore, directory: Path, logs: LogBook, times: int) -> None:
+    hosts = Hosts(store, directory, logs, count=MOST_HOSTS, time_to_live_s=TIME_TO_LIVE_S)
+    scaling = Scaling(hosts.replicas, {}, TIME_TO_LIVE_S, seed=int(time.time()))
+    async with hosts.network.running():
+        try:
+            await hosts.replicas[0].start()
+            await scaling.run(100, each=times, pause_s=PAUSE_S)
+        finally:
+            for replica in hosts.replicas:
+                replica.kill()
+    print(f"  {scaling.per_s:.1f} workflows a second, longest gap {scaling.longest_gap_s:.2f} s")
+    assert scaling.longest_gap_s < LONGEST_GAP_S
+
+
+@pytest.mark.timeout(300)
+async def test_hosts_come_and_go(store: ComponentStore, tmp_path: Path, logs: LogBook) -> None:
+    await _scale(store, tmp_path, logs, times=2)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+async def test_hosts_come_and_go_for_long(
+    store: ComponentStore, tmp_path: Path, logs: LogBook
+) -> None:
+    await _scale(store, tmp_path, logs, times=20)
