@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from tests.chaos.run import Chaos, Fault
 
 IN, OUT = "scaled in", "scaled out"
+
 
 @dataclass
 class Scaling(Chaos):
@@ -38,9 +40,7 @@ class Scaling(Chaos):
         await asyncio.sleep(pause_s)
         ended_s = time.monotonic()
         moments = [began_s, *(one for one in self.ended_at_s if one > began_s), ended_s]
-        self.longest_gap_s = max(
-            later - earlier for earlier, later in zip(moments, moments[1:], strict=False)
-        )
+        self.longest_gap_s = max(later - earlier for earlier, later in itertools.pairwise(moments))
         self.per_s = (len(moments) - 2) / (ended_s - began_s)
 
     async def _scale_out(self) -> None:
