@@ -32,14 +32,18 @@ class Replica:
         sidecar: The process.
         log: What it wrote.
         is_frozen: Whether it is stopped with SIGSTOP.
+        is_leaving: Whether it was asked to end.
         held: Turns that `hold` was given.
     """
 
-    def __init__(self, number: int, setup: Setup, logs: LogBook) -> None:
+    def __init__(
+        self, number: int, setup: Setup, logs: LogBook, more_flags: Sequence[str] = ()
+    ) -> None:
         self.number = number
-        self.sidecar = Sidecar(setup, logs)
+        self.sidecar = Sidecar(setup, logs, more_flags)
         self.log = self.sidecar.log
         self.is_frozen = False
+        self.is_leaving = False
         self.held = 0
         self._channel = self._connect()
         self.client = Client(self._channel)
@@ -56,6 +60,13 @@ class Replica:
         self.is_frozen = False
         self.sidecar.kill()
 
+    async def stop(self) -> None:
+        """End the process in order, and return when it has ended."""
+        self.is_leaving = True
+        code = await asyncio.to_thread(self.sidecar.stop)
+        self.is_leaving = False
+        assert code == 0, f"replica {self.number} ended with {code}"
+
     def freeze(self) -> None:
         self.is_frozen = True
         os.killpg(self.sidecar.pid, signal.SIGSTOP)
@@ -66,7 +77,7 @@ class Replica:
 
     @property
     def is_up(self) -> bool:
-        return self.sidecar.is_running and not self.is_frozen
+        return self.sidecar.is_running and not self.is_frozen and not self.is_leaving
 
     def count_in_log(self, text: str) -> int:
         return self.log.read_text(errors="replace").count(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ IN_FLIGHT = 60
 PATIENCE_S = 240.0
 """A workflow that takes longer, all interruptions included, counts as stuck."""
 
-_FENCED = "session was fenced"
+FENCED = "session was fenced"
 
 
 @dataclass
@@ -29,19 +30,21 @@ class Chaos:
 
     Attributes:
         replicas: The sidecars.
-        store_faults: What can be done to the store, by name.
+        more_faults: What can be done to the store, and to the ways between replicas, by name.
         time_to_live_s: How long a session may be silent.
         seed: Decides about everything that is random.
         done: How many of each fault have happened.
+        ended_at_s: When workflows ended, as their customers learned.
     """
 
     replicas: Sequence[Replica]
-    store_faults: Mapping[str, Fault]
+    more_faults: Mapping[str, Fault]
     time_to_live_s: float
     seed: int
     done: Counter[str] = field(default_factory=Counter)
     ended: list[Order] = field(default_factory=list)
     begun: list[Order] = field(default_factory=list)
+    ended_at_s: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._source = random.Random(self.seed)
@@ -54,7 +57,7 @@ class Chaos:
     @property
     def faults(self) -> Mapping[str, Fault]:
         """Everything that can happen, by name."""
-        return {"kill": self._kill, "zombie": self._zombie, **self.store_faults}
+        return {"kill": self._kill, "zombie": self._zombie, **self.more_faults}
 
     async def run(self, workflows: int, *, each: int = 1, pause_s: float = 1.0) -> None:
         """Run workflows until so many have ended and each fault has happened `each` times.
@@ -87,9 +90,10 @@ class Chaos:
             async with asyncio.timeout(PATIENCE_S):
                 await self._serve(order)
             self.ended.append(order)
+            self.ended_at_s.append(time.monotonic())
 
     async def _serve(self, order: Order) -> None:
-        await self._insist(lambda replica: _start(replica, order))
+        await self._insist(lambda replica: start(replica, order, order.instance_id))
         self.begun.append(order)
         if order.name == "listener":
             for number in range(EVENTS):
@@ -110,7 +114,7 @@ class Chaos:
             try:
                 return await call(replica)
             except Refused as error:
-                if error.code not in _TRANSIENT:
+                if error.code not in TRANSIENT:
                     raise
             await asyncio.sleep(0.05 + 0.1 * self._source.random())
 
@@ -131,12 +135,12 @@ class Chaos:
     async def _zombie(self) -> None:
         """Stop a replica for longer than its session may be silent; it must notice that it was fenced."""
         victim = self._source.choice(self._up())
-        before = victim.count_in_log(_FENCED)
+        before = victim.count_in_log(FENCED)
         victim.freeze()
         await asyncio.sleep(self.time_to_live_s * 1.5 + 1)
         victim.thaw()
         async with asyncio.timeout(30):
-            while victim.count_in_log(_FENCED) == before:
+            while victim.count_in_log(FENCED) == before:
                 await asyncio.sleep(0.1)
         self.done["writes of zombies refused"] += 1
 
@@ -154,14 +158,15 @@ class Chaos:
         print(f"  histories compared with what they had been: {self._audit.looks}")
 
 
-_TRANSIENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED"}
+TRANSIENT = {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOURCE_EXHAUSTED"}
 
 
-async def _start(replica: Replica, order: Order) -> None:
+async def start(replica: Replica, order: Order, instance_id: str) -> None:
+    """Start a workflow, unless an earlier attempt has."""
     try:
         await replica.client.start(
             order.name,
-            order.instance_id,
+            instance_id,
             order.value,
             within_s=10,
             enforceUniqueInstanceId=True,

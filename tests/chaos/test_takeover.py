@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.hosts import Hosts, component_store
 from tests.chaos.replicas import Replica, setups
 from tests.chaos.workload import Order
 from tests.e2e.postgres import postgres_store
@@ -30,12 +31,26 @@ async def test_work_of_a_killed_sidecar_is_taken_over_within_a_session_and_a_sec
             Replica(number, setup, logs)
             for number, setup in enumerate(setups("postgres", configuration, tmp_path, 2))
         )
-        try:
-            await asyncio.gather(victim.start(), heir.start())
-            took_s = await _take_over(victim, heir)
-        finally:
-            victim.kill()
-            heir.kill()
+        await _check(victim, heir)
+
+
+@pytest.mark.timeout(120)
+async def test_work_of_a_killed_host_is_taken_over_within_a_session_and_a_second(
+    tmp_path: Path, logs: LogBook
+) -> None:
+    with component_store("redis") as store:
+        hosts = Hosts(store, tmp_path, logs, count=2, time_to_live_s=TIME_TO_LIVE_S)
+        async with hosts.network.running():
+            await _check(*hosts.replicas)
+
+
+async def _check(victim: Replica, heir: Replica) -> None:
+    try:
+        await asyncio.gather(victim.start(), heir.start())
+        took_s = await _take_over(victim, heir)
+    finally:
+        victim.kill()
+        heir.kill()
     print(f"\ntake-over after SIGKILL: {took_s:.2f} s, time to live {TIME_TO_LIVE_S} s")
     assert took_s < TIME_TO_LIVE_S + 1
 

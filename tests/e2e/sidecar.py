@@ -46,6 +46,7 @@ _OSS_BUILD = (str(Path(sys.executable).with_name("durahub")),)
 
 COMMANDS = {
     "default": _OSS_BUILD,
+    "actors": _OSS_BUILD,
     "sqlite": _OSS_BUILD,
     "postgres": _OSS_BUILD,
     "memory": (sys.executable, str(HERE / "memory_build.py")),

@@ -198,6 +198,7 @@ class Engine:
             async with asyncio.timeout(timeout_s):
                 await self._lane.drain()
                 await self._answers.drain()
+                await self._end_background()
                 if self._session is not None:
                     await self._backend.unregister(self._session.session_id)
         except (TimeoutError, BackendError) as error:
@@ -205,13 +206,19 @@ class Engine:
                 "the session could not be ended; it ends by its time to live",
                 extra={"error": str(error)},
             )
-        self._answers.close()
-        for task in (*self._background, self._hints):
-            task.cancel()
+        await self._end_background()
         await self._group.__aexit__(None, None, None)
         self._lane.close()
         await self._backend.close()
         log.info("Workflow engine stopped")
+
+    async def _end_background(self) -> None:
+        # A lane that goes on finds its session ended, and would begin another one that nobody ends.
+        self._answers.close()
+        tasks = (*self._background, self._hints)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
     def work_items(
         self, request: pb.GetWorkItemsRequest, *, items_limit: int = UNLIMITED_IN_FLIGHT

@@ -146,6 +146,7 @@ class ActorsBackend(Backend):
         hub, self._opened = self._opened, None
         if hub is None:
             return
+        await hub.part()
         await self._background.stop()
         if self._has_hub:
             await hub.leave()

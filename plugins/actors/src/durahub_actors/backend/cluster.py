@@ -22,7 +22,7 @@ from durahub_actors.cluster import (
     TlsFiles,
     place,
 )
-from durahub_actors.cluster.peers import CALL, LEAVE, PING, TELL
+from durahub_actors.cluster.peers import CALL, CALL_S, LEAVE, PING, TELL
 from durahub_actors.runtime import LeaseEndedError
 from durahub_actors.settings import ActorsSettings
 from durahub_actors.stores import ActorId, Save, StateStore
@@ -122,14 +122,13 @@ class Cluster:
         if running is None:
             return
         ours = self._sessions.host
-        await running.peers.meet(
-            {
-                lease.name: lease.data.decode()
-                for lease in await self._store.leases()
-                if lease.name.startswith(HOST) and lease.name != ours and lease.data
-            },
-            self._greeting(running),
-        )
+        hosts = {
+            lease.name: lease.data.decode()
+            for lease in await self._store.leases()
+            if lease.name.startswith(HOST) and lease.name != ours and lease.data
+        }
+        if self._running is running:
+            await running.peers.meet(hosts, self._greeting(running))
 
     async def introduced(self) -> None:
         """Return when the hosts that were met have learned of this one, as far as they can be reached."""
@@ -171,7 +170,10 @@ class Cluster:
             BackendUnavailableError: Also if no answer came.
             BackendError: As the host raised it.
         """
-        assert self._running is not None
+        running = self._running
+        if running is None:
+            # This host has just left the others.
+            raise HostBusyError(host)
         call = wire.Call(
             wire.FORMAT,
             visit.app_id,
@@ -183,7 +185,7 @@ class Cluster:
             wire.tasks_of(steps, visit.owned, visit.settled),
         )
         try:
-            data = await self._running.peers.call(host, wire.encode(call))
+            data = await running.peers.call(host, wire.encode(call))
         except HostUnreachableError as error:
             raise BackendUnavailableError(
                 f"host {host} of the actors backend did not answer; from now on its work is done here"
@@ -213,7 +215,8 @@ class Cluster:
             return b""
 
         async def leave(request: bytes) -> bytes:
-            await peers.forget(_greeting.decode(request).name)
+            # It still answers what it was asked before.
+            await peers.forget(_greeting.decode(request).name, grace_s=CALL_S)
             return b""
 
         server = HostServer({CALL: call, TELL: tell, PING: ping, LEAVE: leave}, token, tls)

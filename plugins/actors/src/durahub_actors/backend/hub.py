@@ -107,9 +107,12 @@ class Hub:
         except BackendError:
             log.debug("what has been delivered is removed later", exc_info=True)
 
+    async def part(self) -> None:
+        """Answer other hosts no more, and ask them nothing; what is in progress may finish."""
+        await self.core.cluster.stop()
+
     async def leave(self) -> None:
         """Give up what this process holds; never raises for a lost store."""
-        await self.core.cluster.stop()
         try:
             await self.core.writer.flush()
             await self.core.sessions.leave()

@@ -110,8 +110,13 @@ class Peers:
         except TimeoutError:
             return
 
-    async def forget(self, name: str) -> None:
-        """Have nothing more to do with a host."""
+    async def forget(self, name: str, *, grace_s: float = 0.0) -> None:
+        """Have nothing more to do with a host.
+
+        Args:
+            name: Which.
+            grace_s: How long calls in progress may take; then they end without an answer.
+        """
         peer = self._peers.pop(name, None)
         if peer is None:
             return
@@ -119,7 +124,7 @@ class Peers:
         peer.was_tried.set()
         if peer.task is not None:
             peer.task.cancel()
-        await peer.channel.close()
+        await peer.channel.close(grace_s)
 
     async def part(self, greeting: bytes) -> None:
         """Tell all hosts that this one leaves, so that they ask it nothing more."""
@@ -144,6 +149,12 @@ class Peers:
         except grpc.aio.AioRpcError as error:
             self._lose(peer, error.details())
             raise HostUnreachableError(host) from error
+        except asyncio.CancelledError:
+            # Also how a call ends when its channel is closed; that does not cancel who waits for it.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise HostUnreachableError(host) from None
 
     def tell(self, hint: bytes) -> None:
         """Let all hosts have a hint, some time soon, perhaps never."""

@@ -162,6 +162,6 @@ class HostChannel:
         answer: bytes = await ask(request, timeout=timeout_s, metadata=self._metadata)
         return answer
 
-    async def close(self) -> None:
-        """Give up the way, and the calls on it."""
-        await self._channel.close()
+    async def close(self, grace_s: float) -> None:
+        """Give up the way, and after `grace_s` seconds the calls on it, which are cancelled then."""
+        await self._channel.close(grace_s)
