@@ -169,7 +169,7 @@ async def test_wrong_token_is_refused(method: str, token: bytes) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await channel.call(method, b"", 5)
         assert raised.value.code() is grpc.StatusCode.UNAUTHENTICATED
-        await channel.close()
+        await channel.close(0)
 
 
 async def test_nobody_listens_for_a_task_hub_that_was_deleted() -> None:
