@@ -24,6 +24,7 @@ class TestActorsInSqlite(BackendConformance):
     harness = SqliteActorsHarness
 
 
+@pytest.mark.long
 class TestActorsInRedis(BackendConformance):
     harness = RedisActorsHarness
 
@@ -32,6 +33,7 @@ class TestActorsInRedis(BackendConformance):
         RedisActorsHarness.url = valkey_url
 
 
+@pytest.mark.long
 class TestActorsInPostgres(BackendConformance):
     harness = PostgresActorsHarness
 

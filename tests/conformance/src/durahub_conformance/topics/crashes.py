@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
+from itertools import count
 
 import pytest
 from durahub.backend import SchemaStatus
-from durahub.errors import SessionFencedError
+from durahub.errors import BackendUnavailableError, SessionFencedError
 
 from durahub_conformance.child import running_child
 from durahub_conformance.hub import Hub
@@ -30,6 +31,15 @@ INSTANCES = 40
 async def some_moment() -> None:
     """Let some of the child's next steps happen; anywhere in them it is killed."""
     await asyncio.sleep(random.uniform(0, LONGEST_S))
+
+
+async def _create_at_last(hub: Hub, name: str) -> None:
+    """Create an instance, however often the store says that the next call may succeed."""
+    for attempt in count():
+        with suppress(BackendUnavailableError):
+            await hub.create(f"{name}, attempt {attempt}")
+            return
+        await some_moment()
 
 
 class CrashRequirements:
@@ -114,7 +124,7 @@ class CrashRequirements:
                 await some_moment()
                 await child.kill()
             async with asyncio.timeout(PATIENCE_S):
-                await hub.create(f"after {number}")
+                await _create_at_last(hub, f"after {number}")
             await hub.backend.delete_hub()
             await hub.backend.create_hub()
             hub.session = await hub.join()
