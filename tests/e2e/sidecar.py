@@ -87,7 +87,7 @@ class Setup:
         config = directory / "config.yaml"
         selected = {"backendType": backend, "storeConfiguration": store}
         config.write_text(json.dumps(_configuration({**selected, **workflow})))
-        return cls(backend, COMMANDS[backend], database, config)
+        return cls(backend, COMMANDS[backend], database, config, directory)
 
 
 def _store_of(backend: str, directory: Path, server: str) -> tuple[Database | None, dict[str, Any]]:
