@@ -12,7 +12,9 @@ import pytest
 from tests.e2e.client import Client
 from tests.e2e.stack import Launcher
 
-pytestmark = pytest.mark.parametrize("backend", ["sqlite", "memory", "actors", "postgres"], indirect=True)
+pytestmark = pytest.mark.parametrize(
+    "backend", ["sqlite", "memory", "actors", "postgres"], indirect=True
+)
 
 
 class Unwell(BaseHTTPRequestHandler):
