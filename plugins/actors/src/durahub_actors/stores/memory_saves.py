@@ -15,6 +15,7 @@ from durahub_actors.stores.saves import (
     Save,
     Saved,
     SaveResult,
+    check_save,
 )
 
 
@@ -37,11 +38,7 @@ def carry_out(state: MemoryState, save: Save) -> SaveResult:
 
 
 def _check(save: Save) -> None:
-    if save.etag is None and (save.put or save.delete or save.mark or save.unmark):
-        raise BackendError("a save without an etag leaves the state and the marks of its actor")
-    wanted = {reminder.take for reminder in save.remind.values()} | set(save.hold.values())
-    if wanted - {None, *save.leases}:
-        raise BackendError("a lease that is to hold a reminder is among the leases of the save")
+    check_save(save)
     try:
         for text in _texts(save):
             text.encode()

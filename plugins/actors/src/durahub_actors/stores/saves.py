@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
+from durahub.errors import BackendError
+
 
 class ActorId(NamedTuple):
     """Identifies an actor in a store.
@@ -149,3 +151,16 @@ class Refused:
 
 SaveResult = Saved | Refused
 """What became of one save."""
+
+
+def check_save(save: Save) -> None:
+    """Refuse a save that makes no sense.
+
+    Raises:
+        BackendError: It changes state without an etag, or gives a reminder to a lease that it does not name.
+    """
+    if save.etag is None and (save.put or save.delete or save.mark or save.unmark):
+        raise BackendError("a save without an etag leaves the state and the marks of its actor")
+    wanted = {reminder.take for reminder in save.remind.values()} | set(save.hold.values())
+    if wanted - {None, *save.leases}:
+        raise BackendError("a lease that is to hold a reminder is among the leases of the save")

@@ -12,13 +12,12 @@ from durahub_actors.stores.redis.hub import Hub
 from durahub_actors.stores.redis.keys import bucket_of, escape, name_actor
 from durahub_actors.stores.redis.merging import find_first
 from durahub_actors.stores.redis.saving import (
-    check_save,
     decode_result,
     encode_saves,
     parse_mark,
     rank_text,
 )
-from durahub_actors.stores.saves import ActorId, Save, SaveResult
+from durahub_actors.stores.saves import ActorId, Save, SaveResult, check_save
 from durahub_actors.stores.views import ActorState, MarkedActor
 
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from durahub.errors import BackendError
 
 from durahub_actors.stores.redis.keys import escape, name_actor
 from durahub_actors.stores.saves import (
@@ -37,19 +36,6 @@ def encode_saves(saves: Sequence[Save]) -> list[bytes]:
     """Return the arguments of the script for saves of one bucket."""
     packed = msgspec.msgpack.encode([_to_plain(save) for save in saves])
     return [packed, *(value for save in saves for value in _values(save))]
-
-
-def check_save(save: Save) -> None:
-    """Refuse a save that makes no sense.
-
-    Raises:
-        BackendError: It changes state without an etag, or gives a reminder to a lease that it does not name.
-    """
-    if save.etag is None and (save.put or save.delete or save.mark or save.unmark):
-        raise BackendError("a save without an etag leaves the state and the marks of its actor")
-    wanted = {reminder.take for reminder in save.remind.values()} | set(save.hold.values())
-    if wanted - {None, *save.leases}:
-        raise BackendError("a lease that is to hold a reminder is among the leases of the save")
 
 
 def decode_result(reply: Any) -> SaveResult:
