@@ -26,7 +26,7 @@ def test_input_and_output_arrive_as_they_were_sent(client: Client, value: object
 
 def test_a_timer_fires_after_its_time_and_not_before(client: Client) -> None:
     elapsed_s = client.run("timer", 0.6)
-    assert 0.6 <= elapsed_s < 2
+    assert 0.6 <= elapsed_s < 4
 
 
 def test_a_timer_in_the_past_fires_at_once(client: Client) -> None:

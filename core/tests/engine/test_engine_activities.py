@@ -97,7 +97,7 @@ async def test_complete_activity_of_a_cancelled_call_leaves_the_other_waiting() 
 
 
 async def test_complete_activity_of_nothing_in_flight_returns() -> None:
-    async with running() as engine, asyncio.timeout(1):
+    async with running() as engine, asyncio.timeout(10):
         await engine.complete_activity(pb.ActivityResponse(instanceId="a", taskId=1))
         await engine.complete_workflow(pb.WorkflowResponse(instanceId="a"))
         await engine.complete_workflow(

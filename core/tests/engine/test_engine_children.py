@@ -126,7 +126,7 @@ async def test_run_of_a_cycle_fails_where_it_closes() -> None:
     async with running() as engine, working(engine, flows):
         await start(engine, "a")
         assert (await finished(engine, "a")).output.value == OCCUPIED.format("a")
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(10):
             assert await purge(engine, "a", recursive=True) == 2
 
 
@@ -288,7 +288,7 @@ async def test_purge_recursively_spares_a_stranger_under_a_childs_id() -> None:
 
 async def test_purge_recursively_of_its_own_parent_ends() -> None:
     flows = {"Flow": parent_of(("a", "Kid"))}
-    async with running() as engine, working(engine, flows), asyncio.timeout(2):
+    async with running() as engine, working(engine, flows), asyncio.timeout(10):
         await start(engine, "a")
         await finished(engine, "a")
         await terminate(engine, "a", recursive=True)

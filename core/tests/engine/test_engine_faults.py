@@ -292,7 +292,7 @@ async def test_calls_are_told_of_a_commit_whose_answer_is_lost(
             BackendUnavailableError("answer lost"),
         )
         backend.after = lost
-        async with asyncio.timeout(2), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
             group.create_task(call(engine, "a"))
             if call is finished:
                 await tell(engine, "a", "go")

@@ -60,7 +60,7 @@ async def test_stop_while_the_store_is_down_ends_in_time() -> None:
     async def down(name: str) -> None:
         raise BackendUnavailableError(f"{name}: down")
 
-    async with asyncio.timeout(3), running(backend) as engine, working(engine, nothing_to_do):
+    async with asyncio.timeout(10), running(backend) as engine, working(engine, nothing_to_do):
         await start(engine, "a")
         backend.before = down
         call = asyncio.ensure_future(tell(engine, "a", "go"))

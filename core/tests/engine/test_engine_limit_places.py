@@ -54,7 +54,7 @@ def owned_by_limit(engine: Engine, limits: ClaimLimits) -> list[InstanceRow] | l
 
 async def taken_over(theirs: Worker) -> None:
     """Return when the other sidecar has got the place; no poll could help it."""
-    await until(lambda: len(theirs.items) == 1, within_s=1)
+    await until(lambda: len(theirs.items) == 1)
 
 
 async def test_turn_that_ends_lets_the_other_sidecar_go_on_at_once() -> None:
@@ -91,9 +91,9 @@ async def test_activity_that_ends_lets_the_other_sidecar_go_on(*, leaves: bool) 
     async with handover(activities(1), fan_out(1), gauge, silent=False) as (mine, theirs):
         if leaves:
             mine.leave()
-            await until(lambda: len(theirs.tasks) == 1, within_s=1)
+            await until(lambda: len(theirs.tasks) == 1)
         gauge.open.set()
-        await until(lambda: len(theirs.tasks) == 1 + leaves, within_s=1)
+        await until(lambda: len(theirs.tasks) == 1 + leaves)
 
 
 async def test_killed_sidecars_places_are_free_after_fencing() -> None:

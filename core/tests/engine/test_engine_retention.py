@@ -246,7 +246,7 @@ async def test_own_ends_are_removed_in_time_without_looking_for_them() -> None:
         backend.calls.clear()
         await start(engine, "a")
         ended_at = row(engine, "a").record.completed_at
-        await until(lambda: not left(engine), within_s=3)
+        await until(lambda: not left(engine))
         assert_in_time(ended_at, period)
         await settled()
         assert backend.calls["list_ended"] <= 2
@@ -261,7 +261,7 @@ async def test_what_ended_before_the_start_is_removed_in_time_without_looking_fo
     async with running(
         backend, retention=keep(completed=period), retention_sweep=FOR_EVER
     ) as engine:
-        await until(lambda: not left(engine), within_s=3)
+        await until(lambda: not left(engine))
         assert_in_time(now, period)
         assert backend.calls["list_ended"] <= 4
 

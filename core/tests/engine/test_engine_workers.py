@@ -292,7 +292,7 @@ async def test_ask_that_was_answered_without_a_token_while_waiting_is_never_disp
 
 async def test_ask_without_any_worker_gives_up_after_the_grace_and_not_before() -> None:
     async with (
-        running(worker_grace=timedelta(seconds=0.1), safety_poll=FOR_EVER) as engine,
+        running(worker_grace=timedelta(seconds=0.5), safety_poll=FOR_EVER) as engine,
         asyncio.TaskGroup() as group,
     ):
         async with working(engine, sequence(1), silent=True) as worker:
@@ -300,7 +300,7 @@ async def test_ask_without_any_worker_gives_up_after_the_grace_and_not_before() 
             await until(lambda: len(worker.items) == 1)
         await asyncio.sleep(0.02)
         assert row(engine, "a").owner is not None
-        await until(lambda: row(engine, "a").owner is None, within_s=0.5)
+        await until(lambda: row(engine, "a").owner is None)
         async with working(engine, sequence(1)):
             await call
             await finished(engine, "a")

@@ -47,7 +47,7 @@ async def test_second_process_is_refused_at_once_and_told_by_whom(
     new_backend: Callable[[], SqliteBackend], services: BackendServices, path: Path
 ) -> None:
     async with holder_of(path) as process:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             with pytest.raises(BackendLockedError) as caught:
                 await new_backend().open(services)
     message = str(caught.value)
