@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +29,9 @@ class OpenStreams:
         self._tasks = OwnedTasks()
         self._pumps: set[asyncio.Task[Exception | None]] = set()
         self._is_ending = False
+        self._calls = 0
+        self._without_calls = asyncio.Event()
+        self._without_calls.set()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -64,6 +68,22 @@ class OpenStreams:
             raise RpcError(StatusCode.CANCELLED, SHUTTING_DOWN)
         if (error := pump.result()) is not None:
             raise error
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Be the call that a stream belongs to, until its client has been told how it ended."""
+        self._calls += 1
+        self._without_calls.clear()
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._without_calls.set()
+
+    async def all_told(self) -> None:
+        """Wait until the clients of all streams have been told how they ended."""
+        await self._without_calls.wait()
 
     def end_all(self) -> None:
         """End all streams, and those that come later."""
