@@ -109,10 +109,18 @@ async def _pump(
     except TimeoutError:
         return RpcError(StatusCode.UNAVAILABLE, "timed out while sending work item")
     except Exception as error:  # noqa: BLE001 - see above
+        if _was_told_to_end() and not isinstance(error, RpcError):
+            # Nobody waits for it any more.
+            _log.exception("closing a stream failed")
         return error
     finally:
         await _close(responses)
     return None
+
+
+def _was_told_to_end() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _close(responses: AsyncIterator[bytes]) -> None:
