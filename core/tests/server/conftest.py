@@ -23,7 +23,7 @@ def serving() -> ServerFactory:
     @asynccontextmanager
     async def serve(*routes: Any, **options: Any) -> AsyncIterator[GrpcServer]:
         settings = {"hosts": HOSTS, "port": 0, "max_message_bytes": 100_000, **options}
-        async with asyncio.timeout(30), GrpcServer(routes, **settings) as server:
+        async with asyncio.timeout(100), GrpcServer(routes, **settings) as server:
             await server.start()
             yield server
 

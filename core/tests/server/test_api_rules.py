@@ -38,6 +38,9 @@ def _rule(name: str, version: str | None = None, protocol: str | None = None) ->
         ([], [_rule("workflows", None, "http")], [0, 1, 2, 3]),
         ([], [_rule("shutdown", "v1.0", "grpc")], [0, 1, 2]),
         ([_rule("workflows"), _rule("shutdown")], [_rule("workflows")], [3]),
+        ([], [_rule("workflows", "v1alpha1"), _rule("workflows", "v1beta1")], [0, 2, 3]),
+        ([], [_rule("workflows", each) for each in ("v1", "v1alpha1", "v1.0-beta1")], [2, 3]),
+        ([], [_rule("workflows", "durahub/v1")], [0, 1, 2, 3]),
     ],
 )
 def test_rules_say_which_rpcs_are_there(
@@ -79,12 +82,46 @@ async def test_a_denied_part_is_not_found_over_http() -> None:
     )
     for denied, expected in (
         ([_rule("workflows", "v1.0-beta1")], [404, 200, 200, 200, 200, 200, 200]),
-        ([_rule("workflows", None, "http")], [404, 404, 200, 200, 200, 200, 200]),
+        ([_rule("workflows", None, "http")], [404, 404, 200, 200, 200, 200, 404]),
+        ([_rule("workflows", "durahub/v1", "http")], [200, 200, 200, 200, 200, 200, 404]),
+        (
+            [_rule("workflows", each, "http") for each in ("v1.0", "v1.0-alpha1", "v1.0-beta1")],
+            [404, 404, 200, 200, 200, 200, 404],
+        ),
+        ([_rule("workflows", each) for each in ("v1.0", "v1.0-beta1")], [404, 404, *[200] * 5]),
         ([_rule("workflows", None, "grpc")], [200] * 7),
         ([_rule("metadata", "v1"), _rule("shutdown")], [200, 200, 404, 404, 200, 200, 200]),
     ):
         gate = HttpGate(_app(), rules=ApiRules([], denied), calls=CallLog())
         assert await _statuses(gate, *paths) == expected
+
+
+OWN_PATHS = (
+    "/durahub/v1/instances",
+    "/durahub/v1/instances/a/terminate",
+    "/durahub/v1/instance-counts",
+    "/durahub/v1/bulk/purge",
+    "/durahub%2Fv1/instances",
+    "/durahub/v1/openapi.json",
+)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "is_there"),
+    [
+        ([_rule("workflows")], True),
+        ([_rule("workflows", "durahub/v1", "http")], True),
+        ([_rule("workflows", "v1.0-beta1")], False),
+        ([_rule("workflows", None, "grpc")], False),
+        ([_rule("metadata")], False),
+    ],
+)
+async def test_our_own_api_has_to_be_allowed_by_name_or_along_with_all(
+    allowed: list[ApiRule], *, is_there: bool
+) -> None:
+    gate = HttpGate(_app(), rules=ApiRules(allowed, []), calls=CallLog())
+    own = 200 if is_there else 404
+    assert await _statuses(gate, *OWN_PATHS) == [own] * 5 + [200]
 
 
 async def test_calls_are_logged_as_asked(caplog: pytest.LogCaptureFixture) -> None:

@@ -108,7 +108,7 @@ async def test_each_stage_takes_a_workflow_through_its_life(
 async def becomes(dapr: Any, wanted: str) -> None:
     """Wait until the instance `w` has a status."""
     seen = ""
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(30):
         while seen != wanted:
             request = workflow_pb2.GetWorkflowRequest(instance_id="w")
             seen = (await dapr.GetWorkflowBeta1(request)).runtime_status

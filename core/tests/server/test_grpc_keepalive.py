@@ -62,7 +62,7 @@ class Http2Client:
 async def connect(port: int) -> AsyncIterator[Http2Client]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             yield Http2Client(reader, writer)
     finally:
         writer.close()

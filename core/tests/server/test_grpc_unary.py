@@ -193,13 +193,13 @@ async def test_a_client_that_leaves_cancels_the_handler(
 
     route = UnaryRoute(PATH, pb.GetInstanceRequest, handler)
     async with serving(route) as server, connected(server) as channel:
-        call = channel.unary_unary(PATH)(b"", timeout=0.3 if how == "deadline" else None)
-        await asyncio.wait_for(entered.wait(), 5)
+        call = channel.unary_unary(PATH)(b"", timeout=2 if how == "deadline" else None)
+        await asyncio.wait_for(entered.wait(), 30)
         if how == "cancel":
             call.cancel()
         elif how == "disconnect":
             await channel.close()
-        await asyncio.wait_for(ended.wait(), 10)
+        await asyncio.wait_for(ended.wait(), 30)
 
 
 async def test_with_a_token_only_calls_that_carry_it_are_served(
@@ -233,8 +233,8 @@ async def test_stopping_lets_a_call_finish_within_the_grace(
     route = UnaryRoute(PATH, pb.GetInstanceRequest, handler)
     async with serving(route) as server, connected(server) as channel, asyncio.TaskGroup() as tasks:
         call = channel.unary_unary(PATH)(b"")
-        await asyncio.wait_for(entered.wait(), 5)
-        stopping = tasks.create_task(server.stop(10))
+        await asyncio.wait_for(entered.wait(), 30)
+        stopping = tasks.create_task(server.stop(30))
         await asyncio.sleep(0.1)
         assert not stopping.done()
         proceed.set()
@@ -254,8 +254,8 @@ async def test_stopping_cancels_calls_that_outlast_the_grace(
     route = UnaryRoute(PATH, pb.GetInstanceRequest, handler)
     async with serving(route) as server, connected(server) as channel:
         call = channel.unary_unary(PATH)(b"")
-        await asyncio.wait_for(entered.wait(), 5)
-        await asyncio.wait_for(server.stop(0.1), 20)
+        await asyncio.wait_for(entered.wait(), 30)
+        await asyncio.wait_for(server.stop(0.1), 30)
         code, _ = await _status_of(call)
     assert code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 

@@ -93,13 +93,13 @@ async def test_connected_workers_are_counted_and_an_open_stream_does_not_hold_up
         channel = channel_to(sidecar)
         request = pb.GetWorkItemsRequest().SerializeToString()
         stream = channel.unary_stream(f"{SERVICE}/GetWorkItems")(request)
-        async with asyncio.timeout(5), httpx2.AsyncClient() as http:
+        async with asyncio.timeout(30), httpx2.AsyncClient() as http:
             while sidecar.connected_workers == 0:  # noqa: ASYNC110 - seen from outside
                 await asyncio.sleep(0.01)
             url = f"http://127.0.0.1:{sidecar.http_port}/v1.0/metadata"
             assert (await http.get(url)).json()["workflows"] == {"connectedWorkers": 1}
         stopping_from = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - stopping_from < 3
+    assert asyncio.get_running_loop().time() - stopping_from < 20
     assert await stream.code() is grpc.StatusCode.CANCELLED
     assert await stream.details() == "shutting down"
     await channel.close()
@@ -113,7 +113,7 @@ async def test_a_call_that_waits_does_not_hold_up_the_stop(new_sidecar: SidecarF
         await asyncio.sleep(0.5)
         assert not waiting.done()
         stopping_from = asyncio.get_running_loop().time()
-    assert asyncio.get_running_loop().time() - stopping_from < 8
+    assert asyncio.get_running_loop().time() - stopping_from < 20
     assert await waiting.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
     await channel.close()
 
@@ -197,7 +197,7 @@ async def test_a_stop_requested_before_the_start_is_over_ends_the_start(
     new_sidecar: SidecarFactory,
 ) -> None:
     sidecar = new_sidecar()
-    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
 
         async def live() -> bool:
             async with sidecar:
@@ -212,7 +212,7 @@ async def test_a_stop_requested_before_the_start_is_over_ends_the_start(
 
 
 async def test_a_shutdown_over_http_ends_the_wait(new_sidecar: SidecarFactory) -> None:
-    async with new_sidecar() as sidecar, asyncio.timeout(5), httpx2.AsyncClient() as http:
+    async with new_sidecar() as sidecar, asyncio.timeout(30), httpx2.AsyncClient() as http:
         response = await http.post(f"http://127.0.0.1:{sidecar.http_port}/v1.0/shutdown")
         assert response.status_code == 204
         await sidecar.wait_for_stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import timedelta
@@ -224,8 +225,13 @@ async def test_stopping_ends_the_streams_of_javascript_well() -> None:
 
 
 async def test_stopping_ends_other_streams_when_nobody_can_connect_again(
-    serving: ServerFactory, connected: ChannelFactory
+    serving: ServerFactory, connected: ChannelFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "durahub.server")
+
+    def arrived() -> int:
+        return caplog.text.count("work item stream established")
+
     async with (
         running() as engine,
         serving(*taskhub_routes(engine)) as server,
@@ -237,6 +243,7 @@ async def test_stopping_ends_other_streams_when_nobody_can_connect_again(
         await engine.close_streams()
         await until(lambda: engine.connected_workers == 0)
         late = work_items(pb.GetWorkItemsRequest().SerializeToString())
+        await until(lambda: arrived() == 2)
         await asyncio.sleep(0.2)
         assert not early.done()
         assert not late.done()

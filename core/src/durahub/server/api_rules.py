@@ -1,8 +1,9 @@
 """Which parts of the API there are: `spec.api.allowed` and `spec.api.denied`.
 
 Parts have Dapr's names: `workflows`, `metadata`, `shutdown`. TaskHubSidecarService is the part `workflows`
-over gRPC in all its versions: a list that allows one of them allows it, and one that denies only some of
-them leaves it alone. Health is always there.
+over gRPC in all its versions, so a list that allows one of them allows it. Our own API is the part
+`workflows` over HTTP in a version of its own, which has to be allowed by name or along with all. Both are
+denied along with all of Dapr's versions: neither is a way round a list. Health is always there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from durahub.server.operations import DAPR_SERVICE, TASK_HUB_SERVICE
 Protocol = Literal["http", "grpc"]
 
 WORKFLOWS = "workflows"
+OWN_VERSION = "durahub/v1"
+"""Version of the part `workflows` that our own HTTP API is."""
+_DAPR_VERSIONS = frozenset({"v1", "v1alpha1", "v1beta1"})
 ALWAYS_THERE = frozenset({"health", "healthz"})
 
 
@@ -36,7 +40,7 @@ class ApiRules:
 
         Args:
             name: Dapr's name of the part.
-            version: Such as `v1.0-beta1` or `v1beta1`; None for what has all versions.
+            version: Such as `v1.0-beta1`, `v1beta1` or `OWN_VERSION`; None for what has all versions.
             protocol: How it is asked for.
         """
         if name in ALWAYS_THERE:
@@ -46,9 +50,11 @@ class ApiRules:
             for rule in self._allowed
         ):
             return False
-        return not any(
-            _is_about(rule, name, protocol) and _has_version(rule, version) for rule in self._denied
-        )
+        denied = [rule for rule in self._denied if _is_about(rule, name, protocol)]
+        if any(_has_version(rule, version) for rule in denied):
+            return False
+        named = {_normal(rule.version) for rule in denied if rule.version is not None}
+        return version not in (None, OWN_VERSION) or not named >= _DAPR_VERSIONS
 
     def permits_rpc(self, path: str) -> bool:
         """Return whether an RPC, as `/Service/Method`, is there; those of no part always are."""

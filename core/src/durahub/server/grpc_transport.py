@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
@@ -52,6 +54,8 @@ MAX_METADATA_BYTES = 16 * 1024
 """Most bytes of a call's headers, counted with 32 more for each; more ends in RESOURCE_EXHAUSTED."""
 
 _NO_LIMIT = 2**31 - 1
+_LAST_STATUSES_S = 2.0
+"""A client that does not take the status of its stream for this long goes without it."""
 
 UNAUTHORIZED = "Unauthorized"
 """What a caller without a valid token is told (Dapr)."""
@@ -165,6 +169,10 @@ class GrpcServer:
         """
         self._streams.end_all()
         if self._server is not None:
+            # The library's own end of a call, with another status, may overtake what is on its way.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_STATUSES_S):
+                    await self._streams.all_told()
             await self._server.stop(grace_s)
 
 
@@ -278,12 +286,13 @@ class _Calls:
 
     def _stream(self, route: StreamRoute[Any]) -> Callable[[bytes, _Context], Awaitable[None]]:
         async def call(request: bytes, context: _Context) -> None:
-            try:
-                caller = self._admit(context, route.path)
-                responses = route.handler(_decode(route, request), caller)
-                await self._streams.run(responses, _writer(context))
-            except Exception as error:  # noqa: BLE001 - the border: no error ends another call
-                await _refuse(context, route.path, error)
+            with self._streams.call():
+                try:
+                    caller = self._admit(context, route.path)
+                    responses = route.handler(_decode(route, request), caller)
+                    await self._streams.run(responses, _writer(context))
+                except Exception as error:  # noqa: BLE001 - the border: no error ends another call
+                    await _refuse(context, route.path, error)
 
         return call
 
@@ -291,12 +300,13 @@ class _Calls:
         self, route: DialogueRoute[Any]
     ) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[None]]:
         async def call(requests: AsyncIterator[bytes], context: _Context) -> None:
-            try:
-                caller = self._admit(context, route.path)
-                decoded = (_decode(route, request) async for request in requests)
-                await self._streams.run(route.handler(decoded, caller), _writer(context))
-            except Exception as error:  # noqa: BLE001 - the border: no error ends another call
-                await _refuse(context, route.path, error)
+            with self._streams.call():
+                try:
+                    caller = self._admit(context, route.path)
+                    decoded = (_decode(route, request) async for request in requests)
+                    await self._streams.run(route.handler(decoded, caller), _writer(context))
+                except Exception as error:  # noqa: BLE001 - the border: no error ends another call
+                    await _refuse(context, route.path, error)
 
         return call
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from durahub.server.api_rules import WORKFLOWS, ApiRules
+from durahub.server.api_rules import OWN_VERSION, WORKFLOWS, ApiRules
 from durahub.server.call_log import CallLog
 from durahub.server.http_server import MAX_HEADER_BYTES
 
 _PARTS = frozenset({WORKFLOWS, "metadata", "shutdown"})
+_OWN = f"/{OWN_VERSION}/"
+_DESCRIPTION = f"{_OWN}openapi.json"
 _ABORTED = 499
 
 
@@ -57,6 +59,8 @@ class HttpGate:
         return self._app if self._permits(scope["path"]) else _NOT_FOUND
 
     def _permits(self, path: str) -> bool:
+        if path.startswith(_OWN):
+            return path == _DESCRIPTION or self._rules.permits(WORKFLOWS, OWN_VERSION, "http")
         _, version, part, *_ = (*path.split("/", 3), "", "")
         return part not in _PARTS or self._rules.permits(part, version, "http")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +29,9 @@ class OpenStreams:
         self._tasks = OwnedTasks()
         self._pumps: set[asyncio.Task[Exception | None]] = set()
         self._is_ending = False
+        self._calls = 0
+        self._without_calls = asyncio.Event()
+        self._without_calls.set()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -65,6 +69,22 @@ class OpenStreams:
         if (error := pump.result()) is not None:
             raise error
 
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Be the call that a stream belongs to, until its client has been told how it ended."""
+        self._calls += 1
+        self._without_calls.clear()
+        try:
+            yield
+        finally:
+            self._calls -= 1
+            if not self._calls:
+                self._without_calls.set()
+
+    async def all_told(self) -> None:
+        """Wait until the clients of all streams have been told how they ended."""
+        await self._without_calls.wait()
+
     def end_all(self) -> None:
         """End all streams, and those that come later."""
         self._is_ending = True
@@ -89,10 +109,18 @@ async def _pump(
     except TimeoutError:
         return RpcError(StatusCode.UNAVAILABLE, "timed out while sending work item")
     except Exception as error:  # noqa: BLE001 - see above
+        if _was_told_to_end() and not isinstance(error, RpcError):
+            # Nobody waits for it any more.
+            _log.exception("closing a stream failed")
         return error
     finally:
         await _close(responses)
     return None
+
+
+def _was_told_to_end() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _close(responses: AsyncIterator[bytes]) -> None:
