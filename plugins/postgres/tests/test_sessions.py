@@ -147,10 +147,12 @@ async def test_session_is_fenced_once_by_many(
     hub: Any, make: Any, new_backend: Callable[..., Any]
 ) -> None:
     others = [await new_backend() for _ in range(3)]
-    for number, other in enumerate(others):
+    beats = [
         await other.register(make.registration(f"other {number}"))
+        for number, other in enumerate(others)
+    ]
     await asyncio.sleep(LIFE_S)
-    beats = await asyncio.gather(
+    beats += await asyncio.gather(
         *(other.heartbeat(SessionId(f"other {number}")) for number, other in enumerate(others)),
         hub.backend.heartbeat(make.session),
     )
