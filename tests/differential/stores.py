@@ -93,11 +93,17 @@ class ClockedBackend(DisturbedBackend):
         self._connection = await asyncpg.connect(
             self._url, server_settings={"synchronous_commit": "off"}
         )
-        await self.inner.open(services)
+        try:
+            await self.inner.open(services)
+        except BaseException:
+            self._connection.terminate()
+            raise
 
     async def close(self) -> None:
-        await self.inner.close()
-        await self._connection.close()
+        try:
+            await self.inner.close()
+        finally:
+            await self._connection.close()
 
     async def _set(self, call: str) -> None:
         if call in TIMELESS:

@@ -106,7 +106,7 @@ async def test_timer_fires_again(hub: Hub) -> None:
 )
 async def test_open_timers_fire_in_the_new_instance_at_their_time(hub: Hub, count: int) -> None:
     def flow(ctx: Context):
-        long = [ctx.sleep(1) for _ in range(count)]
+        long = [ctx.sleep(2) for _ in range(count)]
         yield ctx.activity("work")
         yield all_of(*long)
         return "over"

@@ -40,6 +40,12 @@ class Child:
             self.said.append(line)
         return line
 
+    async def go(self) -> None:
+        """Let it do what it has waited for, if its script does wait."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.stdin.wait_closed()
+
     async def kill(self) -> None:
         """Kill it while it runs, and take in what it had written by then."""
         assert self._process.returncode is None, "the child ended by itself"
@@ -71,7 +77,7 @@ async def running_child(script: str, harness: Harness, session: Session) -> Asyn
         # The harness' class is found where this process has found it.
         process.stdin.write(json.dumps(sys.path).encode() + b"\n")
         process.stdin.write(pickle.dumps((harness, session)))
-        process.stdin.close()
+        await process.stdin.drain()
         yield Child(process)
     finally:
         if process.returncode is None:
@@ -132,11 +138,12 @@ async def create_and_delete(harness: Harness, _: Session) -> None:
 
 
 async def finish_all(harness: Harness, session: Session) -> None:
-    """Claim instances one by one and complete them, until there are none; says the id of each."""
+    """When told to go, claim instances one by one and complete them until none is left; says the id of each."""
     backend = harness.backend()
     await backend.open(harness.services())
     await backend.register(session)
     say("ready")
+    await asyncio.to_thread(sys.stdin.buffer.read)
     while claimed := (await backend.claim_instances(session.session_id, 1)).instances:
         say(claimed[0].record.key.instance_id)
         await backend.apply(session.session_id, [values.last_turn(claimed[0])])

@@ -144,6 +144,8 @@ class CrashRequirements:
             ]
             for child in children:
                 assert await child.next_line() == "ready"
+            for child in children:
+                await child.go()
             await asyncio.gather(*(child.until_end() for child in children))
         claimed = [line for child in children for line in child.said if line != "ready"]
         assert sorted(claimed) == sorted(ids)
