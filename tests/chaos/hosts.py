@@ -137,6 +137,7 @@ class Hosts:
             flags = ("--resources-path", str(resources))
             self.replicas = [*self.replicas, Replica(number, setup, logs, flags)]
         self.network = Network(dict(zip(ports, self.replicas, strict=True)))
+        self._ports = ports
         self._cuts = 0
 
     @property
@@ -153,23 +154,28 @@ class Hosts:
         await _until(lambda: self.network.passed[alone.number] > passed, "hosts that talk")
         await asyncio.sleep(1)
         fenced = alone.count_in_log(FENCED)
-        lost_it, lost_others = _count(others, UNREACHABLE), _count([alone], UNREACHABLE)
         self.network.cut_off(alone)
         try:
-            await _until(lambda: _count(others, UNREACHABLE) > lost_it, "others who miss it")
-            await _until(lambda: _count([alone], UNREACHABLE) > lost_others, "one who is alone")
+            await _until(lambda: any(self._misses(one, alone) for one in others), "who misses it")
+            await _until(
+                lambda: any(self._misses(alone, one) for one in others), "one who is alone"
+            )
             async with asyncio.timeout(NOTICED_S):
                 for replica in self.replicas:
                     await _serve(replica, f"cut-{self._cuts}-{replica.number}")
         finally:
-            met = _count([alone], MET)
             self.network.heal()
         assert alone.count_in_log(FENCED) == fenced, "it could reach the store"
-        await _until(lambda: _count([alone], MET) > met, "hosts that meet again")
+        await _until(
+            lambda: not all(self._misses(alone, one) for one in others), "hosts that meet again"
+        )
 
-
-def _count(replicas: Sequence[Replica], text: str) -> int:
-    return sum(replica.count_in_log(text) for replica in replicas)
+    def _misses(self, replica: Replica, other: Replica) -> bool:
+        """Whether the last that a host has said of another one is that it can't reach it."""
+        address = f"address={ADVERTISED}:{self._ports[other.number]}"
+        said = [line for line in replica.log_lines() if address in line]
+        news = [line for line in said if UNREACHABLE in line or MET in line]
+        return bool(news) and UNREACHABLE in news[-1]
 
 
 async def _until(condition: Callable[[], bool], what: str) -> None:

@@ -82,6 +82,9 @@ class Replica:
     def count_in_log(self, text: str) -> int:
         return self.log.read_text(errors="replace").count(text)
 
+    def log_lines(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines()
+
     async def serve(self) -> None:
         """Keep a worker connected until cancelled."""
         while True:
