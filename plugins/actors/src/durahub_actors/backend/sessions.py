@@ -269,7 +269,8 @@ class Sessions:
         fenced = tuple(map(session_of, ended))
         for session_id in fenced:
             self._end(session_id)
-        return Heartbeat(now=beat.now, fenced=fenced), ended
+        heartbeat = Heartbeat(now=beat.now, fenced=fenced, next_overdue_at=beat.next_overdue_at)
+        return heartbeat, ended
 
     def _end(self, session_id: SessionId) -> None:
         self._members.pop(session_id, None)
