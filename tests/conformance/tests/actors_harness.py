@@ -32,9 +32,6 @@ from durahub_conformance import Harness, Probe
 
 from plugins.actors.tests.redis_hubs import redis_settings
 
-FOREVER_S = 10**9
-"""Longer than any test moves the clock: only sessions are to be declared dead."""
-
 NAMES = Names()
 
 
@@ -183,8 +180,7 @@ class ActorsHarness(Harness):
         self.state = MemoryState()
 
     def backend(self) -> Backend:
-        settings = ActorsSettings.model_validate({"sessionTimeToLive": FOREVER_S})
-        return ActorsBackend(settings, self.store())
+        return ActorsBackend(ActorsSettings(), self.store())
 
     def store(self) -> StateStore:
         return MemoryStateStore(self.state)
@@ -244,8 +240,7 @@ class ServerHarness(Harness):
     url: ClassVar[str]
 
     def backend(self) -> Backend:
-        settings = ActorsSettings.model_validate({"sessionTimeToLive": FOREVER_S})
-        return ActorsBackend(settings, self.store())
+        return ActorsBackend(ActorsSettings(), self.store())
 
     @abstractmethod
     def store(self) -> StateStore: ...
