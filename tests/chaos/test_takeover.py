@@ -16,12 +16,15 @@ from tests.e2e.postgres import postgres_store
 from tests.e2e.processes import LogBook
 from tests.parity.client import Refused
 
-TIME_TO_LIVE_S = 3.0
+TIME_TO_LIVE_S = 6.0
+"""A heartbeat comes every two seconds."""
+MARGIN_S = 1.5
+"""For the work itself, and for a busy machine. Who only looked at heartbeats would take longer in most runs."""
 INSTANCES = 20
 
 
 @pytest.mark.timeout(120)
-async def test_work_of_a_killed_sidecar_is_taken_over_within_a_session_and_a_second(
+async def test_work_of_a_killed_sidecar_is_taken_over_when_its_session_ends(
     tmp_path: Path,
 ) -> None:
     with postgres_store() as store:
@@ -35,7 +38,7 @@ async def test_work_of_a_killed_sidecar_is_taken_over_within_a_session_and_a_sec
 
 
 @pytest.mark.timeout(120)
-async def test_work_of_a_killed_host_is_taken_over_within_a_session_and_a_second(
+async def test_work_of_a_killed_host_is_taken_over_when_its_session_ends(
     tmp_path: Path, logs: LogBook
 ) -> None:
     with component_store("redis") as store:
@@ -52,7 +55,7 @@ async def _check(victim: Replica, heir: Replica) -> None:
         victim.kill()
         heir.kill()
     print(f"\ntake-over after SIGKILL: {took_s:.2f} s, time to live {TIME_TO_LIVE_S} s")
-    assert took_s < TIME_TO_LIVE_S + 1
+    assert took_s < TIME_TO_LIVE_S + MARGIN_S
 
 
 async def _take_over(victim: Replica, heir: Replica) -> float:

@@ -7,6 +7,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from durahub_actors.backend import ActorsBackend
 from durahub_actors.settings import ActorsSettings
 from durahub_actors.stores.memory import MemoryStateStore
 from durahub_actors.stores.memory_state import MemoryState
+from durahub_actors.stores.postgresql import PostgresStateStore, PostgresStoreSettings
 from durahub_postgres import PostgresBackend, PostgresSettings
 from durahub_sqlite import SqliteBackend, SqliteSettings
 
@@ -39,6 +41,14 @@ $function$
 """
 
 
+_OWN_MICROS = """
+CREATE SEQUENCE {schema}.clock;
+CREATE OR REPLACE FUNCTION {schema}.micros() RETURNS bigint LANGUAGE sql VOLATILE AS $function$
+  SELECT last_value FROM {schema}.clock
+$function$
+"""
+
+
 @contextmanager
 def on_memory() -> Iterator[NewBackend]:
     store = MemoryStore()
@@ -49,6 +59,54 @@ def on_memory() -> Iterator[NewBackend]:
 def on_actors() -> Iterator[NewBackend]:
     state = MemoryState()
     yield lambda: ActorsBackend(ActorsSettings(), MemoryStateStore(state))
+
+
+@contextmanager
+def on_actors_in_postgresql(url: str) -> Iterator[NewStore]:
+    """Make a state store whose clock is not the server's; it serves all programs."""
+    settings = PostgresStoreSettings(url=url, schema=f"differential_{uuid.uuid4().hex}")
+    asyncio.run(_create_state(settings))
+
+    @contextmanager
+    def new_store() -> Iterator[NewBackend]:
+        yield lambda: ActorsBackend(ActorsSettings(), ClockedStateStore(settings))
+
+    try:
+        yield new_store
+    finally:
+        asyncio.run(_execute(url, f"DROP SCHEMA {settings.schema} CASCADE"))
+
+
+class ClockedStateStore(PostgresStateStore):
+    """On PostgreSQL, and tells the store before each call what the time is."""
+
+    def __init__(self, settings: PostgresStoreSettings) -> None:
+        super().__init__(settings)
+        self._set_clock = f"SELECT setval('{settings.schema}.clock', $1)"
+        self._turn = asyncio.Lock()
+        self._clock: Clock
+
+    async def open(self, clock: Clock) -> None:
+        self._clock = clock
+        await super().open(clock)
+
+    async def now(self) -> datetime:
+        return self._clock.now()
+
+    async def _call(self, statement: str, *parameters: object) -> list[Any]:
+        async with self._turn:
+            await self._connections.call(self._set_clock, to_micros(self._clock.now()))
+        return await super()._call(statement, *parameters)
+
+
+async def _create_state(settings: PostgresStoreSettings) -> None:
+    store = PostgresStateStore(settings)
+    await store.open(SystemClock())
+    try:
+        await store.create()
+    finally:
+        await store.close()
+    await _execute(settings.url, _OWN_MICROS.replace("{schema}", settings.schema))
 
 
 @contextmanager

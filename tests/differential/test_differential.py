@@ -13,21 +13,39 @@ from hypothesis import HealthCheck, given, note, settings
 from tests.differential.flows import FLOWS
 from tests.differential.hub import observe
 from tests.differential.programs import Step, programs
-from tests.differential.stores import NewStore, on_actors, on_memory, on_postgres, on_sqlite
+from tests.differential.stores import (
+    NewStore,
+    on_actors,
+    on_actors_in_postgresql,
+    on_memory,
+    on_postgres,
+    on_sqlite,
+)
 
 ANY_PROGRAM = programs(tuple(FLOWS))
 
+IN_POSTGRESQL = pytest.param("actors in postgresql", marks=pytest.mark.long)
 
-@pytest.fixture(scope="module", params=["actors", "sqlite", "postgres"])
+
+@pytest.fixture(scope="module", params=["actors", IN_POSTGRESQL, "sqlite", "postgres"])
 def new_store(request: pytest.FixtureRequest) -> Iterator[NewStore]:
     """The backend that is compared with memory."""
     if request.param == "actors":
         yield on_actors
     elif request.param == "sqlite":
         yield on_sqlite
+    elif request.param == "actors in postgresql":
+        yield request.getfixturevalue("actors_in_postgresql")
     else:
         with on_postgres(request.getfixturevalue("postgres_url")) as on_it:
             yield on_it
+
+
+@pytest.fixture(scope="module")
+def actors_in_postgresql(postgres_url: str) -> Iterator[NewStore]:
+    """Actors on a server, which take longer than others."""
+    with on_actors_in_postgresql(postgres_url) as on_it:
+        yield on_it
 
 
 def check(program: list[Step], new_store: NewStore) -> None:
@@ -60,6 +78,15 @@ def quickly(examples: int) -> settings:
 @quickly(100)
 def test_it_answers_as_memory_does(new_store: NewStore, program: list[Step]) -> None:
     check(program, new_store)
+
+
+@pytest.mark.timeout(300)
+@given(ANY_PROGRAM)
+@quickly(25)
+def test_actors_on_a_server_answer_as_memory_does(
+    actors_in_postgresql: NewStore, program: list[Step]
+) -> None:
+    check(program, actors_in_postgresql)
 
 
 @pytest.mark.long

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from durahub.backend import CommitActivity
+from durahub.backend import BackendServices, CommitActivity, Session
 from durahub.clock import SystemClock
 from durahub.engine import Engine
 from durahub.protocol import messages as pb
 from durahub.testing import ManualClock, MemoryStore
+from durahub.types import SessionId
 
 from . import making
 from .hub import (
@@ -112,11 +113,13 @@ async def test_one_of_two_sidecars_stops_and_the_other_finishes_everything() -> 
 
 
 async def test_one_of_two_sidecars_is_killed_and_the_other_takes_over() -> None:
+    # Long enough that a busy machine does not make the living look dead.
+    life = timedelta(seconds=1)
     store = MemoryStore()
     names = [str(number) for number in range(20)]
-    one = Engine(watched(store, 5), options(session_time_to_live=SHORT), SystemClock())
+    one = Engine(watched(store, 5), options(session_time_to_live=life), SystemClock())
     await one.start()
-    async with running(watched(store, 6), session_time_to_live=SHORT) as two:
+    async with running(watched(store, 6), session_time_to_live=life) as two:
         async with working(one, fan_out(5), slow_echo) as mine, asyncio.TaskGroup() as group:
             for name in names:
                 group.create_task(start(two, name))
@@ -279,3 +282,22 @@ async def test_heartbeats_are_frequent_enough_for_the_backends_time_to_live() ->
     backend = ShortLived()
     async with running(backend, session_time_to_live=None, safety_poll=FOR_EVER):
         await until(lambda: backend.calls["heartbeat"] >= 3)
+
+
+async def test_silent_session_is_fenced_when_it_is_overdue_and_not_a_heartbeat_later() -> None:
+    silent = Session(
+        session_id=SessionId("silent"),
+        app_id=making.APP,
+        time_to_live=timedelta(seconds=1),
+        holder="nobody",
+    )
+    store = MemoryStore()
+    backend, other = WatchedBackend(store), WatchedBackend(store)
+    await other.open(BackendServices(clock=SystemClock()))
+    await other.create_hub()
+    await other.register(silent)
+    # A third of an hour passes between two heartbeats.
+    async with running(backend, session_time_to_live=FOR_EVER):
+        await until(lambda: not store.sessions[silent.session_id].alive)
+        assert backend.calls["heartbeat"] < 10
+    await other.close()

@@ -142,6 +142,17 @@ class _EndsNothing(MemoryStateStore):
         return ()
 
 
+class _TellsOfNamedLeases(MemoryStateStore):
+    def _next_overdue_at(self, but: Sequence[str]) -> datetime | None:
+        return super()._next_overdue_at(())
+
+
+class _TellsOfTheLast(MemoryStateStore):
+    def _next_overdue_at(self, but: Sequence[str]) -> datetime | None:
+        others = [one for name, one in self._state.leases.items() if name not in but]
+        return max((one.overdue_at for one in others), default=None)
+
+
 def _utf_16(pair: tuple[str, bytes]) -> bytes:
     return pair[0].encode("utf-16-be")
 
@@ -198,6 +209,8 @@ MUTANTS = (
     Mutant(_EndsItself, ("LEA-08",)),
     Mutant(_RenewsTheRest, ("LEA-07",)),
     Mutant(_EndsNothing, ("LEA-04", "LEA-05")),
+    Mutant(_TellsOfNamedLeases, ("LEA-14",)),
+    Mutant(_TellsOfTheLast, ("LEA-14",)),
     Mutant(_OrdersByText, ("REA-02",)),
     Mutant(_BeginsAtAfter, ("REA-06", "TXT-02")),
     Mutant(_CutsAtNul, ("TXT-01",)),

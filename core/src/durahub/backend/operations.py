@@ -113,7 +113,8 @@ class CommitTurn:
     - timers, activity tasks and children are inserted;
     - `outgoing` messages are appended to the inboxes of their receivers (see `Deliver`; a receiver that
       is missing or has ended makes its message disappear); a store whose transactions don't span
-      instances keeps them in an outbox inside the commit and delivers them at least once after it;
+      instances keeps them, and the children, in an outbox inside the commit and delivers them at least
+      once: before the commit is acknowledged, or, if its process dies, when the session is fenced;
     - on a terminal status all remaining messages and timers of the instance are removed. Activity tasks
       stay: they still run;
     - the instance is unowned, and due if messages or due timers wait for it.

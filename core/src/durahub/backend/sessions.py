@@ -86,10 +86,13 @@ class Heartbeat:
     Attributes:
         now: The store's clock.
         fenced: Sessions that this heartbeat declared dead; what they owned is unowned.
+        next_overdue_at: When the first of the others is overdue, unless its own heartbeat comes by then: one
+            that is sent at that moment fences it. None: there are no others, or the store does not tell.
     """
 
     now: datetime
     fenced: tuple[SessionId, ...]
+    next_overdue_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

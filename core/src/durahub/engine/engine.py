@@ -14,6 +14,7 @@ from durahub.backend import (
     Backend,
     BackendServices,
     Forwarded,
+    Heartbeat,
     InstanceChanged,
     Session,
 )
@@ -48,6 +49,9 @@ log = logging.getLogger("durahub.engine")
 
 HEARTBEATS_PER_LIFE = 3
 """Heartbeats that may get lost within a session's time to live, plus one."""
+
+SHORTEST_BEAT_S = 0.05
+"""Least time between two heartbeats, however soon somebody else is overdue."""
 
 
 class Engine:
@@ -315,8 +319,10 @@ class Engine:
                     beat = await self._backend.heartbeat(self._session.session_id)
                     if beat.fenced:
                         self._lane.look()
+                    delay_s = _until_next_beat_s(beat, interval_s)
+                else:
+                    delay_s = interval_s
                 backoff.succeeded()
-                delay_s = interval_s
             except SessionFencedError:
                 # The lane finds out too, and renews the session; without a worker it would not ask.
                 self._lane.doubt()
@@ -360,3 +366,14 @@ class Engine:
     def _worker_connected(self) -> None:
         self._lane.look()
         self._retrials.worker_connected()
+
+
+def _until_next_beat_s(beat: Heartbeat, interval_s: float) -> float:
+    """Return when to send the next heartbeat: in time, or as soon as another session may be overdue.
+
+    Where all live, the others' own heartbeats come earlier and nothing is sent more often.
+    """
+    if beat.next_overdue_at is None:
+        return interval_s
+    overdue_s = (beat.next_overdue_at - beat.now).total_seconds()
+    return min(interval_s, max(overdue_s, SHORTEST_BEAT_S))

@@ -165,7 +165,9 @@ class MemoryBackend(Backend):
     def _fence(self, by: SessionId, dead: Sequence[SessionId], now: datetime) -> Heartbeat:
         for session_id in dead:
             self._end(by, session_id, now)
-        return Heartbeat(now=now, fenced=tuple(dead))
+        return Heartbeat(
+            now=now, fenced=tuple(dead), next_overdue_at=self._store.next_overdue_at(by)
+        )
 
     def _end(self, by: SessionId, session_id: SessionId, now: datetime) -> None:
         row = self._store.sessions[session_id]

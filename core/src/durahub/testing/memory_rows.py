@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from durahub.backend import (
     ActivityTask,
@@ -124,6 +124,11 @@ class SessionRow:
     tasks: dict[TaskKey, None] = field(default_factory=dict)
     forwarded: dict[int, bytes] = field(default_factory=dict)
 
+    @property
+    def overdue_at(self) -> datetime:
+        """From when on others may fence it."""
+        return self.last_heartbeat + self.session.time_to_live + timedelta(microseconds=1)
+
     def is_overdue(self, now: datetime) -> bool:
         """Whether others may fence it."""
-        return self.alive and now - self.last_heartbeat > self.session.time_to_live
+        return self.alive and now >= self.overdue_at

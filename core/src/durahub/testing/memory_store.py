@@ -115,6 +115,11 @@ class MemoryStore:
         """Return the sessions that should be fenced."""
         return tuple(key for key, row in self.sessions.items() if row.is_overdue(now))
 
+    def next_overdue_at(self, but: SessionId) -> datetime | None:
+        """Return when the first living session but one should be fenced."""
+        others = (row for key, row in self.sessions.items() if row.alive and key != but)
+        return min((row.overdue_at for row in others), default=None)
+
     def end(self, session_id: SessionId) -> None:
         """Fence a session or let it go: it can't write any more, and what it owned is unowned."""
         row = self.sessions[session_id]

@@ -39,6 +39,23 @@ async def turns_are_written_in_two_steps(original: Any, backend: Any, *args: Any
     return await original(backend, session_id, operations, *room)
 
 
+@mutant(FileBackend, "apply", "CRA-01")
+async def what_a_turn_sends_is_lost_with_its_process(
+    original: Any, backend: Any, *args: Any
+) -> Any:
+    session_id, operations, *room = args
+    outgoing = [one for op in operations for one in getattr(op, "outgoing", ())]
+    for operation in operations:
+        if getattr(operation, "outgoing", ()):
+            object.__setattr__(operation, "outgoing", ())
+    applied = await original(backend, session_id, operations, *room)
+    if outgoing:
+        # The turn is durable, and what it sent is only in memory for some time.
+        await asyncio.sleep(0.05)
+        await original(backend, session_id, outgoing)
+    return applied
+
+
 @mutant(FileBackend, "register", "CRA-02")
 async def registering_brings_the_dead_to_life(original: Any, backend: Any, session: Any) -> Any:
     heartbeat = await original(backend, session)

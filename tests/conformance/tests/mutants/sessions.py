@@ -114,6 +114,17 @@ async def heartbeats_fence_nobody(original: Any, backend: Any, session_id: Any) 
     return Heartbeat(now=now, fenced=())
 
 
+@mutant(MemoryStore, "next_overdue_at", "SES-22")
+def who_is_overdue_is_told_too_late(original: Any, store: MemoryStore, but: Any) -> Any:
+    moment = original(store, but)
+    return moment and moment + timedelta(hours=1)
+
+
+@mutant(MemoryStore, "next_overdue_at", "SES-22")
+def it_is_told_when_oneself_is_overdue(original: Any, store: MemoryStore, but: Any) -> Any:
+    return store.sessions[but].overdue_at
+
+
 @mutant(MemoryBackend, "heartbeat", "SES-03")
 async def heartbeats_do_not_count(original: Any, backend: Any, session_id: Any) -> Any:
     row = backend._store.living(session_id)

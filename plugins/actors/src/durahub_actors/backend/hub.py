@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 
 from durahub.backend import BackendServices
 from durahub.errors import BackendError
@@ -63,8 +62,7 @@ class Hub:
         spawn: Callable[[Callable[[], Awaitable[None]]], None],
     ) -> None:
         clock = StoreClock(services.clock)
-        time_to_live = timedelta(seconds=settings.session_time_to_live)
-        sessions = Sessions(store, clock, workflows, time_to_live)
+        sessions = Sessions(store, clock, workflows)
         writer = GroupWriter(store, lambda: spawn(self._flush_soon))
         self._outbox = Outbox(store, writer, workflows, lambda: sessions.host)
         behaviour = Workflows(workflows, owner)

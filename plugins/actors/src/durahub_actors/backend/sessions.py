@@ -89,23 +89,22 @@ def session_of(lease: Lease) -> SessionId:
 class Sessions:
     """The sessions of one process, and the lease of the process itself.
 
+    The process may be silent for as long as the session with which it begins: who finds that session dead
+    finds the process dead too, and looks after what it has left.
+
     Args:
         store: Where leases are.
         clock: Corrected by every answer.
         workflows: Names of actors.
-        time_to_live: How long the process may be silent.
 
     Attributes:
         address: Where other hosts reach this process; empty: nowhere.
     """
 
-    def __init__(
-        self, store: StateStore, clock: StoreClock, workflows: Names, time_to_live: timedelta
-    ) -> None:
+    def __init__(self, store: StateStore, clock: StoreClock, workflows: Names) -> None:
         self._store = store
         self._clock = clock
         self._names = workflows
-        self._time_to_live = time_to_live
         self._members: dict[SessionId, Member] = {}
         self._ended: set[SessionId] = set()
         self._host: str | None = None
@@ -124,7 +123,7 @@ class Sessions:
         Returns:
             The heartbeat, and the leases of sessions that it ended.
         """
-        await self._renew_host()
+        await self._renew_host(session.time_to_live)
         beat = await self._measure(
             lambda: self._store.acquire(
                 Lease(
@@ -151,7 +150,7 @@ class Sessions:
         except SessionFencedError:
             # It may be the process alone that was silent for too long.
             beat = await self._renew(member)
-            await self._new_host()
+            await self._new_host(member.session.time_to_live)
         return self._heartbeat(beat)
 
     async def unregister(self, session_id: SessionId) -> AppId | None:
@@ -197,7 +196,7 @@ class Sessions:
             SessionFencedError: The session's.
         """
         await self._renew(member)
-        await self._renew_host()
+        await self._renew_host(member.session.time_to_live)
 
     async def leave(self) -> None:
         """End the lease of the process; sessions stay as they are."""
@@ -220,7 +219,7 @@ class Sessions:
             member.owned.discard(actor)
 
     async def _adopt(self, session_id: SessionId, lease: Lease) -> Member:
-        await self._renew_host()
+        await self._renew_host(lease.time_to_live)
         member = _decode(lease)
         held = await self._store.held(lease.name)
         member.owned.update(found.home for found in held if found.name == names.WAKE)
@@ -240,7 +239,7 @@ class Sessions:
             self._end(member.session_id)
             raise _fenced(member.session_id) from None
 
-    async def _renew_host(self) -> None:
+    async def _renew_host(self, time_to_live: timedelta) -> None:
         if self._host is not None:
             host = self._host
             try:
@@ -248,11 +247,11 @@ class Sessions:
             except SessionFencedError:
                 self._host = None
         if self._host is None:
-            await self._new_host()
+            await self._new_host(time_to_live)
 
-    async def _new_host(self) -> None:
+    async def _new_host(self, time_to_live: timedelta) -> None:
         name = f"{HOST}{uuid.uuid4().hex}"
-        lease = Lease(name=name, time_to_live=self._time_to_live, data=self.address.encode())
+        lease = Lease(name=name, time_to_live=time_to_live, data=self.address.encode())
         await self._measure(lambda: self._store.acquire(lease))
         self._host = name
 
@@ -269,7 +268,8 @@ class Sessions:
         fenced = tuple(map(session_of, ended))
         for session_id in fenced:
             self._end(session_id)
-        return Heartbeat(now=beat.now, fenced=fenced), ended
+        heartbeat = Heartbeat(now=beat.now, fenced=fenced, next_overdue_at=beat.next_overdue_at)
+        return heartbeat, ended
 
     def _end(self, session_id: SessionId) -> None:
         self._members.pop(session_id, None)

@@ -29,7 +29,10 @@ class LeaseBeat:
         now: The store's clock.
         ended: Leases of others that this call ended because they were overdue, or because the store knows for
             certain that their process has ended.
+        next_overdue_at: When the first of the leases that live and that this call did not name is overdue,
+            unless it is renewed by then; None if there are no such leases.
     """
 
     now: datetime
     ended: tuple[Lease, ...] = ()
+    next_overdue_at: datetime | None = None

@@ -176,7 +176,7 @@ class MemoryStateStore(StateStore):
             raise BackendError("the name of the lease has been used before")
         self._state.lease_names.add(lease.name)
         self._state.leases[lease.name] = MemoryLease(lease, now)
-        return LeaseBeat(now=now, ended=self._end_overdue(now, (lease.name,)))
+        return self._beat(now, (lease.name,))
 
     async def renew(self, names: Sequence[str]) -> LeaseBeat:
         """Renew leases, and end what else is overdue."""
@@ -186,7 +186,11 @@ class MemoryStateStore(StateStore):
             raise SessionFencedError(f"the lease {unknown[0]} is unknown or has ended")
         for name in names:
             self._state.leases[name].renew(now)
-        return LeaseBeat(now=now, ended=self._end_overdue(now, names))
+        return self._beat(now, names)
+
+    def _beat(self, now: datetime, alive: Sequence[str]) -> LeaseBeat:
+        ended = self._end_overdue(now, alive)
+        return LeaseBeat(now=now, ended=ended, next_overdue_at=self._next_overdue_at(alive))
 
     def _end_overdue(self, now: datetime, alive: Sequence[str]) -> tuple[Lease, ...]:
         overdue = [
@@ -195,6 +199,10 @@ class MemoryStateStore(StateStore):
             if name not in alive and lease.is_overdue(now)
         ]
         return tuple(lease for name in overdue if (lease := self._state.end_lease(name)))
+
+    def _next_overdue_at(self, but: Sequence[str]) -> datetime | None:
+        others = (lease for name, lease in self._state.leases.items() if name not in but)
+        return min((lease.overdue_at for lease in others), default=None)
 
     async def release(self, name: str) -> None:
         """End a lease and free what it held."""

@@ -141,9 +141,14 @@ class MemoryLease:
     lease: Lease
     renewed_at: datetime
 
+    @property
+    def overdue_at(self) -> datetime:
+        """From when on anyone may end it."""
+        return self.renewed_at + self.lease.time_to_live
+
     def is_overdue(self, now: datetime) -> bool:
         """Whether anyone may end it."""
-        return now - self.renewed_at >= self.lease.time_to_live
+        return now >= self.overdue_at
 
     def renew(self, now: datetime) -> None:
         """Note a proof of life."""

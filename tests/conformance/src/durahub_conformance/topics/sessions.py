@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from durahub.backend import (
     CommitActivity,
@@ -274,3 +276,18 @@ class SessionRequirements:
         await hub.do(turn(again, history=(b"heir",)), session=successor)
         assert list(await hub.probe.history(key("one"))) == [b"turn", b"heir"]
         assert await hub.do(delivery("one", "on"), session=successor) == [Delivered()]
+
+    @requirement("SES-22", needs="multi_process")
+    async def test_heartbeat_tells_truly_when_another_session_is_overdue(self, hub: Hub) -> None:
+        """If a heartbeat tells when the next other session is overdue, one sent at that moment fences it."""
+        before = await hub.backend.now()
+        mortal = await hub.join(mortal=True)
+        after = await hub.backend.now()
+        beat = await hub.backend.heartbeat(hub.session)
+        if beat.next_overdue_at is not None:
+            latest = after + hub.moment + timedelta(milliseconds=1)
+            assert before + hub.moment <= beat.next_overdue_at <= latest
+            await hub.harness.advance(beat.next_overdue_at - beat.now)
+            beat = await hub.backend.heartbeat(hub.session)
+            assert beat.fenced == (mortal,)
+            assert beat.next_overdue_at is None or beat.next_overdue_at > latest

@@ -63,9 +63,17 @@ SELECT r.name FROM {schema}.reminders AS r JOIN {schema}.actors AS a USING (acto
 WHERE a.type = $1 AND a.id = $2
 """
 
-ACQUIRE = "SELECT * FROM {schema}.acquire($1, $2, $3)"
+_BEAT = """
+SELECT b.*, (
+  SELECT min(l.renewed_at + l.time_to_live) FROM {schema}.leases AS l
+  WHERE NOT l.is_ended AND l.name <> ALL (%s) AND l.renewed_at + l.time_to_live > b.moment
+) AS following FROM {schema}.%s AS b
+"""
+# What the function ends still lives in the statement's snapshot, but it is overdue.
 
-RENEW = "SELECT * FROM {schema}.renew($1)"
+ACQUIRE = _BEAT % ("ARRAY[$1]", "acquire($1, $2, $3)")
+
+RENEW = _BEAT % ("$1", "renew($1)")
 
 RELEASE = "SELECT {schema}.release($1)"
 
@@ -133,4 +141,5 @@ def to_beat(rows: Sequence[Any]) -> LeaseBeat:
     return LeaseBeat(
         now=from_micros(first["moment"]),
         ended=tuple(to_lease(row["name"], row["time_to_live"], row["data"]) for row in ended),
+        next_overdue_at=None if first["following"] is None else from_micros(first["following"]),
     )

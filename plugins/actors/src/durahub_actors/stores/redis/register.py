@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from durahub.clock import from_micros
 from durahub.errors import BackendError, BackendUnavailableError, SessionFencedError
 
 from durahub_actors.stores.leases import Lease, LeaseBeat
@@ -28,6 +29,7 @@ class _Answer(NamedTuple):
     now: datetime
     verdict: str | None
     ending: tuple[str, ...]
+    next_overdue_at: datetime | None
 
 
 class LeaseRegister:
@@ -53,7 +55,7 @@ class LeaseRegister:
             # It took us longer than the lease lasts, and others have ended it before all buckets knew it.
             await self._end_everywhere([lease.name])
             raise BackendUnavailableError(f"{hub.place}: the lease ended before it was known")
-        return LeaseBeat(now=answer.now, ended=ended)
+        return LeaseBeat(now=answer.now, ended=ended, next_overdue_at=answer.next_overdue_at)
 
     async def renew(self, names: Sequence[str]) -> LeaseBeat:
         """Renew leases and end those that are overdue, as `StateStore.renew`."""
@@ -62,7 +64,8 @@ class LeaseRegister:
             await self._finish(answer.ending)
             await self._sweep()
             raise SessionFencedError(f"the lease {answer.verdict} is unknown or has ended")
-        return LeaseBeat(now=answer.now, ended=await self._clear_up(answer.ending))
+        ended = await self._clear_up(answer.ending)
+        return LeaseBeat(now=answer.now, ended=ended, next_overdue_at=answer.next_overdue_at)
 
     async def release(self, name: str) -> None:
         """End a lease, as `StateStore.release`."""
@@ -79,11 +82,12 @@ class LeaseRegister:
 
     async def _ask(self, *arguments: str | bytes) -> _Answer:
         (reply,) = await self._hub.run([self._hub.script(_REGISTER, "leases", *arguments)])
-        seconds, micros, verdict, ending = reply
+        seconds, micros, verdict, ending, overdue_at = reply
         return _Answer(
             now=parse_time(seconds, micros),
             verdict=None if verdict is None else verdict.decode(),
             ending=tuple(name.decode() for name in ending),
+            next_overdue_at=None if overdue_at is None else from_micros(int(overdue_at)),
         )
 
     async def _clear_up(self, ending: Sequence[str]) -> tuple[Lease, ...]:

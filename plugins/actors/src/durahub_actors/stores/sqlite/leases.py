@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from durahub.clock import to_micros
+from durahub.clock import from_micros, to_micros
 from durahub.errors import BackendError, SessionFencedError
 
 from durahub_actors.stores.leases import Lease, LeaseBeat
@@ -56,21 +56,25 @@ def renew_leases(connection: sqlite3.Connection, names: Sequence[str], now: date
 
 
 def _beat(connection: sqlite3.Connection, alive: Sequence[str], now: datetime) -> LeaseBeat:
+    moment, ended, following = to_micros(now), [], []
     living = connection.execute(
-        "SELECT renewed_at + time_to_live <= ?, process, name, time_to_live, data"
-        " FROM leases WHERE NOT is_ended",
-        (to_micros(now),),
+        "SELECT renewed_at + time_to_live, process, name, time_to_live, data"
+        " FROM leases WHERE NOT is_ended"
     )
-    ended = tuple(
-        [
-            _lease(*row)
-            for is_overdue, process, *row in living
-            if row[0] not in alive and (is_overdue or has_ended(process))
-        ]
-    )
+    for overdue_at, process, *row in living:
+        if row[0] in alive:
+            continue
+        if overdue_at <= moment or has_ended(process):
+            ended.append(_lease(*row))
+        else:
+            following.append(overdue_at)
     for lease in ended:
         end_lease(connection, lease.name)
-    return LeaseBeat(now=now, ended=ended)
+    return LeaseBeat(
+        now=now,
+        ended=tuple(ended),
+        next_overdue_at=from_micros(min(following)) if following else None,
+    )
 
 
 def end_lease(connection: sqlite3.Connection, name: str) -> None:

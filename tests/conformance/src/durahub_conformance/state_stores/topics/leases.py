@@ -9,7 +9,7 @@ from durahub.errors import BackendError, SessionFencedError
 from durahub_actors.stores import Lease, ReminderId, Saved
 
 from durahub_conformance.state_stores.law import law
-from durahub_conformance.state_stores.stand import LEASE_REFUSED, QUEUE, Stand
+from durahub_conformance.state_stores.stand import LEASE_REFUSED, LONG, QUEUE, Stand
 
 
 class LeaseLaws:
@@ -178,3 +178,25 @@ class LeaseLaws:
         await stand.wait(1.5)
         ended = (await stand.store.renew(mortals[:1])).ended
         assert {lease.name for lease in ended} == set(mortals[1:])
+
+    @law("LEA-14")
+    async def test_answers_tell_when_the_next_lease_is_overdue(self, stand: Stand) -> None:
+        """`acquire` and `renew` tell when the first lease that they do not name is overdue, None if none is."""
+        names: list[str] = []
+        for hours in (3, 2, 1):
+            before = await stand.store.now()
+            name = stand.name("lease")
+            await stand.store.acquire(Lease(name=name, time_to_live=timedelta(hours=hours)))
+            beat = await stand.store.renew(names)
+            assert beat.next_overdue_at is not None
+            latest = await stand.store.now() + timedelta(hours=hours)
+            assert before + timedelta(hours=hours) <= beat.next_overdue_at <= latest
+            told = await stand.store.acquire(Lease(name=f"{name}b", time_to_live=LONG))
+            assert told.next_overdue_at == beat.next_overdue_at
+            names += [name, f"{name}b"]
+        assert (await stand.store.renew(names)).next_overdue_at is None
+        mortal = await stand.mortal()
+        await stand.wait(3)
+        beat = await stand.store.renew(names)
+        assert [lease.name for lease in beat.ended] == [mortal]
+        assert beat.next_overdue_at is None

@@ -1,6 +1,7 @@
 -- The register of leases, in the first bucket. `:leases` holds those that live and `:overdue` when anyone may
 -- end them; `:ending` those that are being ended in all buckets; `:names` every name that was ever used.
--- ARGV[1]: what to do. Returns seconds and microseconds of the clock, a verdict, and what is ending.
+-- ARGV[1]: what to do. Returns seconds and microseconds of the clock, a verdict, what is ending, and when the
+-- first of those that are not among ARGV is overdue.
 if not require_hub() then return redis.error_reply(NO_HUB) end
 
 local leases, overdue = root .. ':leases', root .. ':overdue'
@@ -51,4 +52,15 @@ if ARGV[1] ~= 'release' then
     begin_to_end(name)
   end
 end
-return {time[1], time[2], verdict, redis.call('HKEYS', ending)}
+
+local function next_overdue()
+  local named = {}
+  for _, name in ipairs(ARGV) do named[name] = true end
+  local found = redis.call('ZRANGE', overdue, 0, #ARGV, 'WITHSCORES')
+  for place = 1, #found, 2 do
+    if not named[found[place]] then return string.format('%.0f', found[place + 1]) end
+  end
+  return false
+end
+
+return {time[1], time[2], verdict, redis.call('HKEYS', ending), next_overdue()}
