@@ -124,19 +124,16 @@ class Sessions:
             The heartbeat, and the leases of sessions that it ended.
         """
         await self._renew_host(session.time_to_live)
-        beat = await self._measure(
-            lambda: self._store.acquire(
-                Lease(
-                    name=lease_of(session.session_id),
-                    time_to_live=session.time_to_live,
-                    data=_encode(session),
-                )
-            )
+        lease = Lease(
+            name=lease_of(session.session_id),
+            time_to_live=session.time_to_live,
+            data=_encode(session),
         )
+        await self._measure(lambda: self._store.acquire(lease))
         if not self._store.is_shared:
             self._untold += await self._end_others(session.session_id)
         self._members[session.session_id] = Member(session=session)
-        return self._heartbeat(beat)
+        return await self.heartbeat(session.session_id)
 
     async def heartbeat(self, session_id: SessionId) -> tuple[Heartbeat, tuple[Lease, ...]]:
         """Prove that a session and the process live, and fence the dead.
