@@ -16,7 +16,10 @@ from pathlib import Path
 
 TEMPLATE = Path(__file__).parent
 BACKEND_TYPE = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+RESERVED = {"actors", "memory", "postgres", "sqlite"}
+"""What Durahub itself provides."""
 LEFT_OUT = {Path(__file__).name, "__pycache__", "dist", ".venv", ".pytest_cache", ".hypothesis"}
+LEFT_OUT |= {".mypy_cache", ".ruff_cache", "build", "venv"}
 
 
 def spellings(backend_type: str) -> dict[str, str]:
@@ -56,6 +59,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not BACKEND_TYPE.fullmatch(arguments.backend_type):
         parser.error("a backend type has lower-case letters, digits and single dashes")
+    if arguments.backend_type in RESERVED:
+        parser.error(f"{arguments.backend_type} is a backend of Durahub's own")
     if arguments.directory.exists() and any(arguments.directory.iterdir()):
         parser.error(f"{arguments.directory} is not empty")
     render(arguments.backend_type, arguments.directory)

@@ -87,6 +87,8 @@ def _requirements() -> Iterator[str]:
 
 def _condition(requirement: Requirement) -> str:
     needed = [f"with `{name}`" for name in requirement.needs]
+    if requirement.preview:
+        needed.append("a preview")
     if requirement.without is not None:
         needed.append(f"without `{requirement.without}`")
     return ", ".join(needed) or "always"

@@ -41,12 +41,15 @@ print(json.dumps(report))
 """
 
 
-def run(command: Sequence[str | Path], *, timeout_s: float = 60, **changes: str) -> str:
-    """Run a program and return what it prints; fail with what it says."""
+def run(
+    command: Sequence[str | Path], *, given: str = "", timeout_s: float = 60, **changes: str
+) -> str:
+    """Run a program with something on its input and return what it prints; fail with what it says."""
     # The test run's own variables must not reach into the other environment.
     environ = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
     result = subprocess.run(
         command,
+        input=given,
         env=environ | changes,
         capture_output=True,
         text=True,

@@ -58,14 +58,14 @@ def test_rename_leaves_nothing_of_the_old_name(vendor: Vendor) -> None:
     files = [
         path
         for path in vendor.project.rglob("*")
-        if path.is_file() and path.suffix in {".md", ".py", ".toml", ".typed", ".yml"}
+        if path.is_file() and path.suffix in {"", ".md", ".py", ".toml", ".typed", ".yml"}
     ]
     assert len(files) > 15
     for file in files:
         assert "acme" not in f"{file} {file.read_text('utf-8')}".lower()
 
 
-@pytest.mark.parametrize("name", ["Cobalt", "co--balt", "7up", "co_balt"])
+@pytest.mark.parametrize("name", ["Cobalt", "co--balt", "7up", "co_balt", "sqlite"])
 def test_rename_refuses_what_is_no_backend_type(name: str, tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "vendor_template" / "rename.py", name, tmp_path / "new"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

@@ -77,7 +77,9 @@ def document(*arguments: str) -> dict[str, Any]:
 
 def test_list_json_tells_what_is_allowed_and_what_is_installed(install: Install) -> None:
     install("acme-durahub", "acme = acme_durahub.plugin")
-    assert document() == {
+    shown = document()
+    assert shown.pop("decisions")["admitted"] == 1
+    assert shown == {
         "edition": "acme",
         "backends": [
             {
@@ -136,6 +138,9 @@ def test_list_shows_a_table_without_what_is_refused(install: Install) -> None:
     assert "not-installed" in row
     assert "acme-lite>=2" in row
     assert "rogue" not in output
+    decisions = dict(word.split("=") for word in output.splitlines()[-1].split()[1:])
+    assert decisions["admitted"] == "1"
+    assert int(decisions["type-not-allowed"]) >= 1
 
 
 def test_list_all_explains_what_is_refused_in_whole_lines(install: Install) -> None:

@@ -39,6 +39,14 @@ def test_admit_other_spelling_of_the_distribution_admits(name: str) -> None:
     assert verdict.status is Status.ADMITTED
 
 
+def test_admit_letters_that_only_lower_case_makes_equal_refuses() -> None:
+    kobalt = Allowed(backend_type="kobalt", distribution="kobalt", module="kobalt.plugin")
+    fake = replace(
+        SQLITE, backend_type="kobalt", distribution="\u212aobalt", target="kobalt.plugin"
+    )
+    assert refuse(fake, OSS.add(kobalt))[0] is Reason.WRONG_DISTRIBUTION
+
+
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.9", "0.2.0rc1"])
 def test_admit_version_in_range_admits(version: str) -> None:
     (verdict,) = admit(BOUNDED, [replace(SQLITE, version=version)])

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import py_compile
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +83,54 @@ def test_bytecode_changes_nothing(package: Path) -> None:
     (package / "__pycache__").mkdir()
     (package / "__pycache__" / "plugin.cpython-311.pyc").write_bytes(b"x")
     assert take_fingerprint(candidate()) == before
+
+
+@pytest.mark.parametrize(
+    "mode", [PycInvalidationMode.CHECKED_HASH, PycInvalidationMode.UNCHECKED_HASH]
+)
+def test_bytecode_that_was_made_of_something_else_is_refused(
+    package: Path, mode: PycInvalidationMode
+) -> None:
+    source = package / "plugin.py"
+    cached = Path(py_compile.compile(str(source), invalidation_mode=mode, doraise=True) or "")
+    assert refusal() is None
+    (evil := package.parent / "evil.py").write_text("raise SystemExit")
+    body = Path(py_compile.compile(str(evil), cfile=str(evil) + "c", doraise=True) or "")
+    # Names the hash of the genuine source, so that Python would run it.
+    cached.write_bytes(cached.read_bytes()[:16] + body.read_bytes()[16:])
+    made_of_else = "the bytecode of acme_durahub/plugin.py was made of something else"
+    assert refusal() == (Reason.FILES_ALTERED, made_of_else)
+    cached.write_bytes(cached.read_bytes()[:20])
+    assert refusal() == (Reason.FILES_ALTERED, made_of_else)
+
+
+def test_directory_that_leads_elsewhere_is_refused(package: Path, tmp_path: Path) -> None:
+    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "__init__.py").write_text("")
+    (package / "backend").symlink_to(tmp_path / "evil")
+    assert refusal() == (Reason.FILES_ALTERED, "acme_durahub/backend leads elsewhere")
+
+
+def test_plugin_in_a_zip_file_is_refused(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = shutil.make_archive(str(package.parent.parent / "site"), "zip", package.parent)
+    monkeypatch.setattr(sys, "path", [archive, *sys.path])
+    monkeypatch.delitem(sys.path_importer_cache, str(package.parent), raising=False)
+    shutil.rmtree(package.parent)
+    assert refusal() == (
+        Reason.FILES_ALTERED,
+        "nothing of acme_durahub can be compared with a RECORD",
+    )
+
+
+@pytest.mark.usefixtures("package")
+def test_lock_without_a_digest_admits_nothing() -> None:
+    found = replace(take_fingerprint(candidate()), digest="")
+    empty = LockedBackend(distribution="acme-durahub", version="1.0", digest="")
+    lock = BackendLock(edition="acme", backends={"acme": empty})
+    assert (
+        lock.fault_of(candidate(), found)
+        == "its files are not recorded, and the lock has no digest"
+    )
 
 
 def test_one_changed_byte_is_refused(package: Path) -> None:

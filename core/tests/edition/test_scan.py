@@ -183,6 +183,10 @@ def test_scan_editable_install_of_another_directory_is_foreign(
         {"url": "PROJECT", "dir_info": {"editable": "yes"}},
         {"url": "PROJECT", "dir_info": {}},
         {"url": "file:///", "dir_info": {"editable": True}},
+        {"url": "file:", "dir_info": {"editable": True}},
+        {"url": "file:///tmp/..", "dir_info": {"editable": True}},
+        {"url": "file:///tmp/%00", "dir_info": {"editable": True}},
+        {"url": "file://[", "dir_info": {"editable": True}},
         {"url": "HTTPS", "dir_info": {"editable": True}},
         {"url": "PROJECT", "archive_info": {}},
         ["PROJECT"],
@@ -218,6 +222,17 @@ def test_scan_unreadable_metadata_of_one_distribution_leaves_the_others(
     assert len(claims()) == 1
     for candidate in claims("acme-two"):
         assert candidate.ownership is Ownership.FOREIGN
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("direct_url.json", "[" * 200_000), ("RECORD", "acme\0.py,,\n"), ("RECORD", '"')],
+    ids=["deep", "nul", "quote"],
+)
+def test_scan_metadata_made_to_stop_it_stops_nothing(site: Site, name: str, text: str) -> None:
+    info = site.install("acme-durahub", entry_points=CLAIM, files=PLUGIN, direct_url={})
+    (info / name).write_text(text)
+    assert len(claims()) == 1
 
 
 def test_scan_record_that_is_no_csv_owns_nothing(site: Site) -> None:

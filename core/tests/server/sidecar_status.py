@@ -12,6 +12,7 @@ IDENTITY = BuildIdentity(
     backend_type="sqlite",
     backend_distribution="durahub-sqlite",
     backend_version="1.2.4",
+    decisions={"admitted": 2, "conflict": 1},
 )
 
 

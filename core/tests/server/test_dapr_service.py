@@ -260,6 +260,7 @@ async def test_metadata_tells_of_the_sidecar_and_takes_attributes(dapr: Any) -> 
         "durahub.backend.type": "sqlite",
         "durahub.backend.distribution": "durahub-sqlite",
         "durahub.backend.version": "1.2.4",
+        "durahub.backends.decisions": "admitted=2 conflict=1",
     }
 
 

@@ -100,6 +100,7 @@ async def test_metadata_tells_app_build_backend_and_workers(client: httpx2.Async
         "edition": "oss",
         "version": "1.2.3",
         "backend": {"type": "sqlite", "distribution": "durahub-sqlite", "version": "1.2.4"},
+        "decisions": {"admitted": 2, "conflict": 1},
         "parked": {"damaged": 3, "patchMismatch": 0},
     }
 

@@ -27,12 +27,14 @@ PATIENCE_S = 20.0
 """How long a mutant may hang before that counts as noticed."""
 
 
-async def holds(requirement: Requirement, directory: Path) -> bool:
-    """Whether a requirement's test passes, in all its variants."""
+async def holds(
+    requirement: Requirement, directory: Path, *, patience_s: float = PATIENCE_S
+) -> bool:
+    """Whether a requirement's test passes, in all its variants, each within `patience_s` seconds."""
     for arguments in _variants(requirement):
         try:
             async with (
-                asyncio.timeout(PATIENCE_S),
+                asyncio.timeout(patience_s),
                 open_hub(_harness(requirement, directory)) as hub,
             ):
                 await requirement.test(BackendConformance(), hub, **arguments)

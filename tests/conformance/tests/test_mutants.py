@@ -24,7 +24,8 @@ def workflows_are_short_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("requirement_id", sorted(REGISTRY))
 async def test_requirement_holds_without_a_mutant(requirement_id: str, tmp_path: Path) -> None:
-    assert await holds(REGISTRY[requirement_id], tmp_path)
+    # However busy the machine is: the test itself gives up earlier.
+    assert await holds(REGISTRY[requirement_id], tmp_path, patience_s=110)
 
 
 @pytest.mark.usefixtures("workflows_are_short_of_time")

@@ -175,7 +175,7 @@ def test_verify_tells_the_level_or_what_is_wrong(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["--backend", "nowhere"], "nothing that is installed does"),
-        (["--backend", "memory"], "no harness for 'memory'"),
+        (["--backend", "memory"], "durahub-core names no harness for 'memory'"),
         (["--backend", "memory", "--harness", "os:nothing"], "can't be imported"),
         (["--backend", "memory", "--harness", "os:path"], "is no subclass of"),
         (["--backend", "memory", "--setting", "a"], "--setting takes NAME=VALUE"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 
 from durahub.backend import (
@@ -34,6 +34,7 @@ from durahub.backend import (
     SupportLevel,
     WorkDue,
 )
+from durahub.clock import Clock, SystemClock
 from durahub.errors import BackendError, SchemaVersionError, TaskHubNotFoundError
 from durahub.types import InstanceKey, SessionId, TaskKey
 
@@ -63,6 +64,7 @@ class AcmeBackend(Backend):
     def __init__(self, settings: AcmeSettings) -> None:
         self._settings = settings
         self._store: Store | None = None
+        self._clock: Clock = SystemClock()
 
     @property
     def capabilities(self) -> Capabilities:
@@ -76,12 +78,12 @@ class AcmeBackend(Backend):
     # Life cycle
 
     async def open(self, services: BackendServices) -> None:
-        """Open the file. The clock is the machine's, because several processes share it."""
+        """Open the file. The host's clock is the store's, because all that share the file are on one host."""
         if self._store is not None:
             raise BackendError(f"{self.describe()} is open already")
         store = Store(self._settings, self.describe())
         await store.open()
-        self._store = store
+        self._store, self._clock = store, services.clock
         try:
             await store.read(self._version)
         except BaseException:
@@ -219,7 +221,7 @@ class AcmeBackend(Backend):
     async def now(self) -> datetime:
         """Return the machine's clock, which is that of all processes that share the file."""
         self._opened()
-        return datetime.now(UTC)
+        return self._clock.now()
 
     # Transactions
 
@@ -237,7 +239,7 @@ class AcmeBackend(Backend):
     def _hub(self, txn: Transaction) -> Hub:
         if self._version(txn) is None:
             raise TaskHubNotFoundError(f"{self.describe()} has no task hub yet")
-        return Hub(txn)
+        return Hub(txn, self._clock.now())
 
     def _version(self, txn: Transaction) -> int | None:
         stored = txn.get(keys.SCHEMA)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from durahub.backend import Backend
+from durahub.testing import ManualClock
 from durahub.types import InstanceKey
 from durahub_conformance import Harness, Probe
 
@@ -68,7 +70,16 @@ class AcmeProbe(Probe):
 
 
 class AcmeHarness(Harness):
-    """One file per test. Time is the machine's, so tests really wait."""
+    """One file per test, and a clock that tests move instead of waiting.
+
+    A store with a clock of its own, as of a server, leaves `clock` None. Then tests really wait, for `moment`
+    at a time, which has to be longer than some calls on a busy machine.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Begin at a fixed time."""
+        super().__init__(directory)
+        self.clock = ManualClock()
 
     @property
     def backend_settings(self) -> AcmeSettings:

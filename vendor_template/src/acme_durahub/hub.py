@@ -7,7 +7,7 @@ when a damaged document was purged by force, is passed over and harms nobody.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 
 from durahub.backend import (
@@ -37,9 +37,9 @@ class Hub:
         now: The machine's clock. All processes that share the file run on the machine.
     """
 
-    def __init__(self, txn: Transaction) -> None:
+    def __init__(self, txn: Transaction, now: datetime) -> None:
         self.txn = txn
-        self.now = datetime.now(UTC)
+        self.now = now
         self._rows: dict[InstanceKey, InstanceRow] = {}
         self._indexed: dict[InstanceKey, set[bytes]] = {}
 

@@ -19,6 +19,7 @@ from durahub.edition import (
     Verdict,
     admit,
     count_decisions,
+    format_decisions,
     scan,
     take_inventory,
 )
@@ -52,7 +53,8 @@ def backends_group(edition: Edition) -> click.Group:
 
         STATUS is 'installed' if the backend can be selected, 'not-installed' if its distribution is
         missing, and 'refused' if what is installed under its name is not what the build expects;
-        then --all tells the reason.
+        then --all tells the reason. The last line counts what was decided about all that is
+        installed and claims to be a backend.
         """
         verdicts = admit(edition, scan())
         inventory = take_inventory(edition, verdicts)
@@ -78,9 +80,9 @@ def _document(
     document: dict[str, object] = {
         "edition": edition.name,
         "backends": [_backend(entry) for entry in inventory],
+        "decisions": count_decisions(verdicts),
     }
     if show_all:
-        document["decisions"] = count_decisions(verdicts)
         document["refused"] = [_refused(v, v.refusal) for v in verdicts if v.refusal is not None]
     return document
 
@@ -120,6 +122,7 @@ def _print_tables(
 ) -> None:
     console = new_console()
     console.print(_backends_table(edition, inventory))
+    console.print(Text(f"Decisions: {format_decisions(count_decisions(verdicts)) or 'none'}"))
     if show_all:
         _print_refusals(console, verdicts)
 

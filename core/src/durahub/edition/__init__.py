@@ -21,7 +21,7 @@ Durahub does. What the allowlist gives is that installing a package never enable
 mix-up, a typo-squatted name or a second claimant stops the process with an explanation.
 """
 
-from durahub.edition.admit import Status, Verdict, admit, count_decisions
+from durahub.edition.admit import Status, Verdict, admit, count_decisions, format_decisions
 from durahub.edition.candidate import Candidate, Ownership
 from durahub.edition.edition import Allowed, Edition
 from durahub.edition.fingerprint import Fingerprint, take_fingerprint
@@ -63,6 +63,7 @@ __all__ = [
     "count_decisions",
     "examine",
     "find_lock",
+    "format_decisions",
     "load",
     "load_backend",
     "make_lock",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -65,6 +65,11 @@ def count_decisions(verdicts: Iterable[Verdict]) -> dict[str, int]:
     """Return how many candidates were admitted, and how many refused for each reason that occurs."""
     counts = Counter(Status.ADMITTED if v.refusal is None else v.refusal.reason for v in verdicts)
     return {str(decision): count for decision, count in sorted(counts.items())}
+
+
+def format_decisions(decisions: Mapping[str, int]) -> str:
+    """Return counts in one line, such as `admitted=1 conflict=2`, in the order of the mapping."""
+    return " ".join(f"{decision}={count}" for decision, count in decisions.items())
 
 
 def _refusal(edition: Edition, candidate: Candidate, rivals: Sequence[Candidate]) -> Refusal | None:

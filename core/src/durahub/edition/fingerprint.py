@@ -11,11 +11,12 @@ import csv
 import hashlib
 import importlib.machinery
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from durahub.edition.bytecode import is_forged
 from durahub.edition.candidate import Candidate, Ownership
 
 _METADATA = frozenset({"METADATA", "entry_points.txt"})
@@ -57,7 +58,8 @@ def take_fingerprint(candidate: Candidate) -> Fingerprint:
     """Return what the files of a candidate's distribution are now.
 
     A fault is a recorded file that is missing or has other bytes, a file of the plugin's top-level package
-    without a recorded hash, and a file there that could be imported and is not recorded.
+    without a recorded hash, a file there that could be imported and is not recorded, a directory there
+    that leads elsewhere, and bytecode of another source. That nothing of the package is recorded is one.
     """
     if candidate.ownership is not Ownership.RECORDED:
         return Fingerprint(digest="", files=0, faults=())
@@ -67,6 +69,7 @@ def take_fingerprint(candidate: Candidate) -> Fingerprint:
     contents = [(file, _digest(root / file.path)) for file in files]
     faults = [fault for file, found in contents if (fault := _fault(file, found, package))]
     faults += _strangers(root, package, {file.path for file in files})
+    faults += _forgeries(root, package, files)
     whole = hashlib.sha256()
     for file, found in contents:
         whole.update(f"{file.path}\0{found}\n".encode())
@@ -101,9 +104,25 @@ def _fault(file: RecordedFile, found: str, package: str) -> str:
     if not found:
         return f"{file.path} is missing"
     if not file.digest:
-        is_code = PurePosixPath(file.path).parts[0].partition(".")[0] == package
-        return f"{file.path} has no SHA-256 in RECORD" if is_code else ""
+        return f"{file.path} has no SHA-256 in RECORD" if _is_of(package, file) else ""
     return "" if found == file.digest else f"{file.path} is not what was installed"
+
+
+def _is_of(package: str, file: RecordedFile) -> bool:
+    return PurePosixPath(file.path).parts[0].partition(".")[0] == package
+
+
+def _forgeries(root: Path, package: str, files: Sequence[RecordedFile]) -> list[str]:
+    own = [file for file in files if _is_of(package, file)]
+    if not own:
+        # Of a zip file on the path, or a RECORD that vanished since it was scanned.
+        return [f"nothing of {package} can be compared with a RECORD"]
+    sources = [file.path for file in own if file.path.endswith(".py")]
+    return [
+        f"the bytecode of {path} was made of something else"
+        for path in sources
+        if is_forged(root / path)
+    ]
 
 
 def _strangers(root: Path, package: str, recorded: set[str]) -> list[str]:
@@ -111,6 +130,8 @@ def _strangers(root: Path, package: str, recorded: set[str]) -> list[str]:
     found: list[str] = []
     for directory, names, files in os.walk(root / package):
         names[:] = sorted(name for name in names if name != "__pycache__")
+        links = [Path(directory) / name for name in names if (Path(directory) / name).is_symlink()]
+        found += [f"{link.relative_to(root).as_posix()} leads elsewhere" for link in links]
         for name in sorted(files):
             path = (Path(directory) / name).relative_to(root).as_posix()
             if name.endswith(_CODE) and path not in recorded:

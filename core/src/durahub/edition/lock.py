@@ -62,11 +62,13 @@ class BackendLock:
         here = LockedBackend(
             distribution=candidate.distribution, version=candidate.version, digest=found.digest
         )
-        if here == locked:
+        # An editable install has no digest, and neither may the lock.
+        if here == locked and found.digest:
             return None
         if (here.distribution, here.version) != (locked.distribution, locked.version):
             return f"the lock names {locked.distribution} {locked.version}"
-        return f"its files are {here.digest or 'not recorded'}, and the lock has {locked.digest}"
+        there = locked.digest or "no digest"
+        return f"its files are {here.digest or 'not recorded'}, and the lock has {there}"
 
     def to_json(self) -> str:
         """Return the text of the file."""

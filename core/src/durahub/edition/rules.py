@@ -122,7 +122,10 @@ def _unknown_type(edition: Edition, candidate: Candidate) -> Refusal:
 
 
 def _distribution(allowed: Allowed, candidate: Candidate) -> Refusal | None:
-    if canonicalize_name(candidate.distribution) == canonicalize_name(allowed.distribution):
+    # Lower-casing makes ASCII letters of a few others, which no installer takes in a name.
+    if candidate.distribution.isascii() and (
+        canonicalize_name(candidate.distribution) == canonicalize_name(allowed.distribution)
+    ):
         return None
     return Refusal(
         reason=Reason.WRONG_DISTRIBUTION,

@@ -121,7 +121,7 @@ def _files(distribution: Distribution) -> frozenset[str]:
 def _is_below_root(row: str) -> bool:
     # RECORD may name scripts outside of the installation directory; no module is imported from there.
     path = PurePosixPath(row)
-    return not path.is_absolute() and ".." not in path.parts
+    return not path.is_absolute() and ".." not in path.parts and "\0" not in row
 
 
 def _editable_project(distribution: Distribution) -> str | None:
@@ -129,12 +129,15 @@ def _editable_project(distribution: Distribution) -> str | None:
     try:
         direct_url = json.loads(_read(distribution, "direct_url.json") or "{}")
         url, is_editable = direct_url["url"], direct_url["dir_info"]["editable"]
-    except (ValueError, KeyError, TypeError):
+        parts = urlsplit(str(url))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    parts = urlsplit(str(url))
-    if is_editable is not True or parts.scheme != "file" or parts.path in {"", "/"}:
+    path = url2pathname(parts.path)
+    if is_editable is not True or parts.scheme != "file" or not path or "\0" in path:
         return None
-    return os.path.realpath(url2pathname(parts.path))
+    project = os.path.realpath(path)
+    # Everything lies in the root directory.
+    return None if project == os.sep else project
 
 
 def _shown(text: str) -> str:

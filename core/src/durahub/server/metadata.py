@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from durahub.edition import format_decisions
 from durahub.protocol import dapr_messages as dapr
 from durahub.server.api_errors import ApiError
 from durahub.server.status import SidecarStatus
@@ -73,6 +74,7 @@ class Metadata:
                     "distribution": identity.backend_distribution,
                     "version": identity.backend_version,
                 },
+                "decisions": dict(identity.decisions),
                 "parked": dict(status.parked),
             },
         }
@@ -90,6 +92,7 @@ class Metadata:
             "durahub.backend.type": identity.backend_type,
             "durahub.backend.distribution": identity.backend_distribution,
             "durahub.backend.version": identity.backend_version,
+            "durahub.backends.decisions": format_decisions(identity.decisions),
         }
         return dapr.GetMetadataResponse(
             id=status.app_id,

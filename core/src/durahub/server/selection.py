@@ -52,7 +52,8 @@ def select_backend(edition: Edition, configuration: Configuration) -> SelectedBa
         edition, configuration.backend_type, candidates, location=configuration.backend_location
     )
     plugin = load(verdict, lock=find_lock())
-    _log_decision(edition, verdict, count_decisions(admit(edition, candidates)))
+    decisions = count_decisions(admit(edition, candidates))
+    _log_decision(edition, verdict, decisions)
     return SelectedBackend(
         backend=plugin.create(validate_store_configuration(plugin.settings, configuration)),
         identity=BuildIdentity(
@@ -61,6 +62,7 @@ def select_backend(edition: Edition, configuration: Configuration) -> SelectedBa
             backend_type=plugin.name,
             backend_distribution=verdict.candidate.distribution,
             backend_version=verdict.candidate.version,
+            decisions=decisions,
         ),
     )
 

@@ -18,6 +18,8 @@ class BuildIdentity:
         backend_type: The selected backend.
         backend_distribution: The distribution that provides it.
         backend_version: Version of that distribution.
+        decisions: How many installed claims to be a backend were admitted, and how many refused for each
+            reason that occurs, as of the start; see `durahub.edition.count_decisions`.
     """
 
     version: str
@@ -25,6 +27,7 @@ class BuildIdentity:
     backend_type: str
     backend_distribution: str
     backend_version: str
+    decisions: Mapping[str, int]
 
 
 class SidecarStatus(Protocol):

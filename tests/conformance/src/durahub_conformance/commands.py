@@ -11,8 +11,8 @@ import pytest
 from durahub.backend import Capabilities
 from durahub.errors import PluginError
 
-from durahub_conformance.document import faults_of, make_document
-from durahub_conformance.levels import Level, level_of
+from durahub_conformance.document import Document, faults_of, make_document
+from durahub_conformance.levels import Level, Outcome, level_of
 from durahub_conformance.pytest_plugin import Recorder
 from durahub_conformance.report import render
 from durahub_conformance.requirement import REGISTRY
@@ -55,7 +55,7 @@ def run(  # noqa: PLR0917 - one per option
     """Test an installed backend, and write what came of it.
 
     The exit code is 0 if everything that applies to the backend was passed, 1 if not, and 2 if the test
-    could not begin.
+    could not begin. A known gap outside of the core and a preview that fails are told, and cost no more.
     """
     settings = _parse(pairs)
     try:
@@ -71,6 +71,7 @@ def run(  # noqa: PLR0917 - one per option
     if report_file:
         Path(report_file).write_text(render(document), "utf-8")
     click.echo(f"level: {document['level']}")
+    _tell_gaps(document)
     faults = [fault for fault in faults_of(document) if "editable" not in fault]
     for fault in faults:
         click.echo(f"  {fault}")
@@ -104,13 +105,23 @@ def verify(file: Path, levels: tuple[str, ...]) -> None:
         raise click.ClickException(f"{file} proves nothing")
     backend = document["backend"]
     click.echo(f"{backend['distribution']} {backend['version']}: {document['level']}")
+    _tell_gaps(document)
 
 
 @main.command("list")
 def list_requirements() -> None:
     """List every requirement: id, level and law."""
     for name, requirement in sorted(REGISTRY.items()):
-        click.echo(f"{name}  {level_of(requirement):14}{requirement.law.text}")
+        note = "preview: " if requirement.preview else ""
+        click.echo(f"{name}  {level_of(requirement):14}{note}{requirement.law.text}")
+
+
+def _tell_gaps(document: Document) -> None:
+    for name, entry in document["requirements"].items():
+        if entry["outcome"] == Outcome.GAP:
+            click.echo(f"  known gap {name}: {entry['detail']}")
+        elif REGISTRY[name].preview and entry["outcome"] == Outcome.FAILED:
+            click.echo(f"  preview {name} failed: {REGISTRY[name].law.text}")
 
 
 def _parse(pairs: tuple[str, ...]) -> dict[str, str]:

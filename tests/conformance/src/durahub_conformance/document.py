@@ -24,7 +24,7 @@ Document = dict[str, Any]
 
 def laws_digest() -> str:
     """Return what stands for the ids and laws of this kit, so that two kits can't be confused."""
-    laws = sorted((r.law, r.needs, r.without) for r in REGISTRY.values())
+    laws = sorted((r.law, r.needs, r.without, r.preview) for r in REGISTRY.values())
     return f"sha256:{hashlib.sha256(json.dumps(laws).encode()).hexdigest()}"
 
 
@@ -126,7 +126,10 @@ def _requirement_faults(document: Document) -> Iterator[str]:
             yield f"{name} is {outcomes[name]}, and by the capabilities it " + (
                 "applies" if applies else "does not apply"
             )
-        elif outcomes[name] not in {Outcome.PASSED, Outcome.DECLINED}:
+        elif REGISTRY[name].preview and outcomes[name] is Outcome.FAILED:
+            continue
+        # What a known gap costs is its level.
+        elif outcomes[name] not in {Outcome.PASSED, Outcome.DECLINED, Outcome.GAP}:
             yield f"{name} is {outcomes[name]}: {REGISTRY[name].law.text}"
 
 

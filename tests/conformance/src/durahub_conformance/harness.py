@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from durahub.backend import Backend, BackendServices
 from durahub.clock import SystemClock
@@ -57,8 +58,11 @@ class Harness(ABC):
         clock: The store's clock, if tests can move it; None if the store has its own.
         given: What `durahub-conformance run --setting` was given, for harnesses that need to be told
             where a server is; texts by name.
+        gaps: Requirements that the backend does not keep yet, and why, by id. Their tests have to fail; they
+            are shown in every report, never counted as passed, and cost their level.
     """
 
+    gaps: ClassVar[Mapping[str, str]] = {}
     clock: ManualClock | None = None
 
     def __init__(self, directory: Path) -> None:

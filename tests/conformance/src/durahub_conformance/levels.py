@@ -34,6 +34,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
     DECLINED = "declined"
     """The backend declares that it lacks the capability, and the kit asks for nothing."""
+    GAP = "gap"
+    """It failed, as the harness says it would."""
     SKIPPED = "skipped"
     """The test was left out by somebody else, which proves nothing."""
     MISSING = "missing"
@@ -73,7 +75,8 @@ def standings(outcomes: Mapping[str, Outcome]) -> dict[Level, Standing]:
     """Return how a backend stands to every level.
 
     A level is reached if everything that applies has passed, and something has; it is declined if
-    nothing applies or, for several processes, if the backend says that it serves only one.
+    nothing applies or, for several processes, if the backend says that it serves only one. Previews
+    count for nothing, and a known gap is not a pass.
 
     Args:
         outcomes: By requirement id; what is not there is missing.
@@ -82,15 +85,11 @@ def standings(outcomes: Mapping[str, Outcome]) -> dict[Level, Standing]:
 
 
 def _standing(level: Level, outcomes: Mapping[str, Outcome]) -> Standing:
-    members = [r.law.requirement_id for r in REGISTRY.values() if level_of(r) is level]
-    found = [outcomes.get(member, Outcome.MISSING) for member in members]
+    members = [r for r in REGISTRY.values() if level_of(r) is level and not r.preview]
+    found = [outcomes.get(r.law.requirement_id, Outcome.MISSING) for r in members]
     if not set(found) <= {Outcome.PASSED, Outcome.DECLINED}:
         return Standing.MISSED
-    needed = [
-        outcomes[r.law.requirement_id]
-        for r in REGISTRY.values()
-        if level_of(r) is level and "multi_process" in r.needs
-    ]
+    needed = [outcomes[r.law.requirement_id] for r in members if "multi_process" in r.needs]
     if level is Level.MULTI_PROCESS and Outcome.PASSED not in needed:
         return Standing.DECLINED
     return Standing.REACHED if Outcome.PASSED in found else Standing.DECLINED

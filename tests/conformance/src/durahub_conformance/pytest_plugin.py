@@ -14,10 +14,19 @@ REQUIREMENT = "durahub_requirement"
 DECLINED = "durahub_declined"
 """Name of the property of a report that says why a requirement does not apply."""
 
+GAP = "durahub_gap"
+"""Name of the property of a report that says why a requirement is a known gap."""
+
 SUITE = "durahub_suite"
 """Name of the property that the report of an integrity check has."""
 
-_WORST_FIRST = (Outcome.FAILED, Outcome.SKIPPED, Outcome.DECLINED, Outcome.PASSED)
+_WORST_FIRST = (
+    Outcome.FAILED,
+    Outcome.SKIPPED,
+    Outcome.GAP,
+    Outcome.DECLINED,
+    Outcome.PASSED,
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -73,13 +82,17 @@ class Recorder:
 def _outcome(report: pytest.TestReport, properties: Mapping[str, object]) -> Outcome | None:
     if report.failed:
         return Outcome.FAILED
+    if report.skipped and hasattr(report, "wasxfail"):
+        return Outcome.GAP if GAP in properties else Outcome.FAILED
     if report.skipped:
         return Outcome.DECLINED if DECLINED in properties else Outcome.SKIPPED
     return Outcome.PASSED if report.when == "call" else None
 
 
 def _detail(report: pytest.TestReport, properties: Mapping[str, object]) -> str:
-    if report.failed:
+    if GAP in properties and not report.failed:
+        return str(properties[GAP])
+    if report.failed or hasattr(report, "wasxfail"):
         crash = getattr(report.longrepr, "reprcrash", None)
         return str(crash.message if crash else report.longrepr).strip()[:2000]
     if report.skipped:

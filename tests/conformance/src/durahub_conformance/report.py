@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from durahub_conformance.document import Document
 from durahub_conformance.levels import Level, Outcome, level_of
 from durahub_conformance.requirement import REGISTRY
+
+_HEADINGS = {
+    Outcome.FAILED: "Failed",
+    Outcome.SKIPPED: "Skipped",
+    Outcome.MISSING: "Missing",
+    Outcome.GAP: "Known gaps",
+    Outcome.DECLINED: "Declined",
+}
 
 
 def render(document: Document) -> str:
@@ -33,24 +41,32 @@ def _head(document: Document) -> Iterator[str]:
 
 
 def _levels(document: Document) -> Iterator[str]:
-    yield "| level | | passed | declined | not passed |"
-    yield "|---|---|---|---|---|"
+    yield "| level | | passed | declined | known gaps | not passed |"
+    yield "|---|---|---|---|---|---|"
     for level in Level:
         counts = Counter(
             document["requirements"][name]["outcome"]
             for name, requirement in REGISTRY.items()
-            if level_of(requirement) is level
+            if level_of(requirement) is level and not requirement.preview
         )
-        passed, declined = counts[Outcome.PASSED], counts[Outcome.DECLINED]
-        others = counts.total() - passed - declined
-        yield f"| {level} | {document['levels'][level]} | {passed} | {declined} | {others} |"
+        known = [counts[one] for one in (Outcome.PASSED, Outcome.DECLINED, Outcome.GAP)]
+        cells = (document["levels"][level], *known, counts.total() - sum(known))
+        yield f"| {level} | {' | '.join(map(str, cells))} |"
 
 
 def _rest(document: Document) -> Iterator[str]:
-    for outcome in (Outcome.FAILED, Outcome.SKIPPED, Outcome.MISSING, Outcome.DECLINED):
-        names = [n for n, e in document["requirements"].items() if e["outcome"] == outcome]
-        if names:
-            yield f"\n## {outcome.capitalize()}\n"
-        for name in names:
-            detail = document["requirements"][name]["detail"].partition("\n")[0]
-            yield f"- **{name}** {REGISTRY[name].law.text} *{detail}*"
+    entries = document["requirements"]
+    for outcome, heading in _HEADINGS.items():
+        names = [n for n, e in entries.items() if e["outcome"] == outcome]
+        yield from _section(document, heading, [n for n in names if not REGISTRY[n].preview])
+    previews = [n for n, e in entries.items() if REGISTRY[n].preview]
+    yield from _section(document, "Previews, which do not count yet", previews)
+
+
+def _section(document: Document, heading: str, names: Sequence[str]) -> Iterator[str]:
+    if names:
+        yield f"\n## {heading}\n"
+    for name in names:
+        entry = document["requirements"][name]
+        told = f" ({entry['outcome']})" if REGISTRY[name].preview else ""
+        yield f"- **{name}**{told} {REGISTRY[name].law.text} *{entry['detail'].partition(chr(10))[0]}*"

@@ -35,12 +35,15 @@ class Requirement:
         test: The test function.
         needs: Names of the capabilities without which the law does not apply.
         without: Name of the capability with which the law does not apply.
+        preview: Whether it only becomes a requirement with the next minor version of the kit: until then it
+            is tested and reported, and counts for no level.
     """
 
     law: Law
     test: Callable[..., Any]
     needs: tuple[str, ...]
     without: str | None
+    preview: bool
 
     def obstacle(self, capabilities: Capabilities) -> str | None:
         """Return why the law does not apply to a backend, or None if it does."""
@@ -61,12 +64,12 @@ REGISTRY: dict[str, Requirement] = {}
 
 
 def requirement(
-    requirement_id: str, *, needs: str = "", without: str | None = None
+    requirement_id: str, *, needs: str = "", without: str | None = None, preview: bool = False
 ) -> Callable[[Test], Test]:
     """Mark a test as the proof of a requirement; its docstring is the law.
 
     Of capabilities, `needs` names those without which the law does not apply, with spaces in between, and
-    `without` one with which it does not.
+    `without` one with which it does not. A new law begins as a `preview`.
 
     The test runs in asyncio whatever the mode of the vendor's own tests, and fails if it takes too long.
     """
@@ -85,6 +88,7 @@ def requirement(
             test=bounded,
             needs=tuple(needs.split()),
             without=without,
+            preview=preview,
         )
         marked: Test = pytest.mark.requirement(requirement_id)(bounded)
         in_asyncio: Test = pytest.mark.asyncio(loop_scope="function")(marked)

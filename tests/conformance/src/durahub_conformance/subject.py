@@ -21,6 +21,7 @@ from durahub.edition import (
     scan,
     take_fingerprint,
 )
+from packaging.utils import canonicalize_name
 
 from durahub_conformance.harness import TOLD, Harness
 
@@ -72,7 +73,7 @@ def find_subject(backend_type: str, *, harness: str = "") -> Subject:
         version=candidate.version,
         digest=take_fingerprint(candidate).digest,
         contract=plugin.contract,
-        harness=harness or _announced_harness(backend_type),
+        harness=harness or _announced_harness(candidate),
     )
 
 
@@ -100,14 +101,20 @@ def _admitted(candidate: Candidate) -> Verdict:
     return admit(edition, [candidate])[0]
 
 
-def _announced_harness(backend_type: str) -> str:
-    found = entry_points(group=HARNESS_GROUP, name=backend_type)
+def _announced_harness(candidate: Candidate) -> str:
+    backend_type = candidate.backend_type
+    own = canonicalize_name(candidate.distribution)
+    found = [
+        one.value
+        for one in entry_points(group=HARNESS_GROUP, name=backend_type)
+        if one.dist is not None and canonicalize_name(one.dist.name) == own
+    ]
     if not found:
         raise UsageError(
-            f"no harness for {backend_type!r}: add an entry point {backend_type!r} to the group"
-            f' "{HARNESS_GROUP}", or give --harness module:Class'
+            f"{candidate.distribution} names no harness for {backend_type!r}: add an entry point"
+            f' {backend_type!r} to its group "{HARNESS_GROUP}", or give --harness module:Class'
         )
-    return next(iter(found)).value
+    return found[0]
 
 
 def is_editable(candidate: Candidate) -> bool:
