@@ -7,7 +7,6 @@ import gc
 import sys
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from durahub.backend import Backend
